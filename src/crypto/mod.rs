@@ -1,0 +1,344 @@
+//! The primitives this protocol stands on, as traits, and the types that hold keys.
+//!
+//! [`Crypto`] has what EDHOC, COSE and the package need and nothing else: SHA-256, HKDF, AEADs by suite, an ephemeral
+//! exchange and signature checks. It never sees a long-term private key: those work inside a
+//! [`KeyStore`](crate::store::KeyStore). The ephemeral exchange is shaped as generate / encapsulate / decapsulate, so a
+//! KEM suite is a row in a table later; the agreement of an ephemeral key with a *static* one (EDHOC methods 1 to 3) is a
+//! call of its own, because only Diffie-Hellman groups have it.
+//!
+//! Secrets are [`Secret`] and [`SecretBytes`]: heap-held so that moving the owner moves a pointer and leaves no copy on
+//! the stack, filled in place, wiped on drop, compared in constant time, and silent in `Debug`.
+//!
+//! The shipped backend is [`rustcrypto`] (feature `rustcrypto`). One of your own implements [`Crypto`] and can be held
+//! against `sim::check_crypto`.
+
+#[cfg(feature = "rustcrypto")]
+pub mod rustcrypto;
+
+use alloc::{boxed::Box, vec::Vec};
+use core::fmt;
+
+use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
+
+use crate::error::{Backend, Misbehaved, Untrusted};
+
+/// Bytes of a SHA-256 hash.
+pub const HASH_LEN: usize = 32;
+
+/// A SHA-256 hash.
+pub type Hash = [u8; HASH_LEN];
+
+/// An ECDSA signature on P-256: r ‖ s, 32 bytes each (RFC 9053 §2.1).
+pub type Signature = [u8; 64];
+
+/// Groups for the ephemeral exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// NIST P-256; G_X and G_Y are x-coordinates of 32 bytes (RFC 9528 §3.7).
+    P256,
+}
+
+/// Authenticated encryption, by COSE algorithm number (RFC 9053 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aead {
+    /// A128GCM (1).
+    A128Gcm,
+    /// A256GCM (3).
+    A256Gcm,
+    /// AES-CCM-16-64-128 (10): tag of 8 bytes.
+    Ccm16_64_128,
+    /// AES-CCM-16-128-128 (30): tag of 16 bytes.
+    Ccm16_128_128,
+}
+
+impl Aead {
+    /// Bytes of the key.
+    pub const fn key_len(self) -> usize {
+        match self {
+            Self::A128Gcm | Self::Ccm16_64_128 | Self::Ccm16_128_128 => 16,
+            Self::A256Gcm => 32,
+        }
+    }
+
+    /// Bytes of the nonce.
+    pub const fn nonce_len(self) -> usize {
+        match self {
+            Self::A128Gcm | Self::A256Gcm => 12,
+            Self::Ccm16_64_128 | Self::Ccm16_128_128 => 13,
+        }
+    }
+
+    /// Bytes of the tag at the end of the ciphertext.
+    pub const fn tag_len(self) -> usize {
+        match self {
+            Self::Ccm16_64_128 => 8,
+            Self::A128Gcm | Self::A256Gcm | Self::Ccm16_128_128 => 16,
+        }
+    }
+}
+
+/// A random source fit for keys.
+pub trait Rng {
+    /// Fills `out`. Output that repeats after a restart or across devices gives away every session key; seed it from
+    /// hardware.
+    ///
+    /// # Errors
+    /// [`Backend::Random`] if the source cannot deliver.
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), Backend>;
+}
+
+/// Cryptographic primitives. `Sync`, because the X.509 path validator asks for it.
+///
+/// Implementations compute on secrets in constant time and keep no copies of them.
+pub trait Crypto: Sync {
+    /// SHA-256 over the concatenation of `parts`.
+    fn sha256(&self, parts: &[&[u8]]) -> Hash;
+
+    /// HKDF-Extract with SHA-256 (RFC 5869 §2.2) into `prk`.
+    fn hkdf_extract(&self, salt: &[u8], ikm: &[u8], prk: &mut Secret<HASH_LEN>);
+
+    /// HKDF-Expand with SHA-256 (RFC 5869 §2.3) over the concatenation of `info`, filling `okm`.
+    ///
+    /// # Errors
+    /// [`Backend::Crypto`] if `okm` is longer than 8,160 bytes.
+    fn hkdf_expand(&self, prk: &Secret<HASH_LEN>, info: &[&[u8]], okm: &mut [u8]) -> Result<(), Backend>;
+
+    /// Encrypts `text` in place and appends the tag. Reserve [`Aead::tag_len`] bytes in `text`, so that it does not
+    /// grow and leave a copy of the plaintext behind.
+    ///
+    /// # Errors
+    /// [`Backend::Crypto`] if `key` or `nonce` has the wrong length.
+    fn seal(&self, aead: Aead, key: &[u8], nonce: &[u8], aad: &[u8], text: &mut Vec<u8>) -> Result<(), Backend>;
+
+    /// Checks the tag at the end of `text`, removes it and decrypts in place. `text` is wiped on failure.
+    ///
+    /// # Errors
+    /// [`Untrusted::Authentication`], whatever the reason.
+    fn open(&self, aead: Aead, key: &[u8], nonce: &[u8], aad: &[u8], text: &mut Vec<u8>) -> Result<(), Untrusted>;
+
+    /// Decodes and checks a P-256 point: 32 bytes (x alone; either y will do), 33 (compressed) or 65 (uncompressed).
+    ///
+    /// # Errors
+    /// [`Misbehaved::InvalidPoint`] if it is none, not on the curve, or the point at infinity.
+    fn point(&self, encoded: &[u8]) -> Result<PublicKey, Misbehaved>;
+
+    /// Makes an ephemeral key (the initiator's half).
+    ///
+    /// # Errors
+    /// [`Backend::Random`] if the random source fails.
+    fn generate(&self, group: Group, rng: &mut dyn Rng) -> Result<EphemeralKey, Backend>;
+
+    /// Answers G_X: makes an ephemeral key, whose public half is G_Y, and writes the shared secret.
+    ///
+    /// # Errors
+    /// [`Misbehaved::InvalidPoint`] for a bad G_X, or [`Backend`].
+    fn encapsulate(
+        &self,
+        group: Group,
+        g_x: &[u8],
+        rng: &mut dyn Rng,
+        shared: &mut Secret<HASH_LEN>,
+    ) -> crate::error::Result<EphemeralKey>;
+
+    /// Takes in G_Y: writes the shared secret of `key` and `g_y`.
+    ///
+    /// # Errors
+    /// [`Misbehaved::InvalidPoint`] for a bad G_Y, or [`Backend`].
+    fn decapsulate(&self, key: &EphemeralKey, g_y: &[u8], shared: &mut Secret<HASH_LEN>) -> crate::error::Result<()>;
+
+    /// Diffie-Hellman of an ephemeral key with a peer's static one (EDHOC methods 1 to 3): the x-coordinate.
+    ///
+    /// # Errors
+    /// [`Backend::Crypto`] if `key` is not of the group of `peer`.
+    fn agree(&self, key: &EphemeralKey, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend>;
+
+    /// Checks an ES256 signature over `message`.
+    ///
+    /// # Errors
+    /// [`Untrusted::Authentication`], whatever the reason.
+    fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> Result<(), Untrusted>;
+}
+
+/// A point of P-256 that has been checked to be on the curve.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct PublicKey {
+    sec1: [u8; 65],
+}
+
+impl PublicKey {
+    /// For backends: the checked point (x, y). Anyone else asks [`Crypto::point`].
+    pub fn from_checked_point(x: &[u8; 32], y: &[u8; 32]) -> Self {
+        let mut sec1 = [4; 65];
+        let (_, point) = sec1.split_at_mut(1);
+        let (px, py) = point.split_at_mut(32);
+        px.copy_from_slice(x);
+        py.copy_from_slice(y);
+        Self { sec1 }
+    }
+
+    /// The x-coordinate, 32 bytes.
+    pub fn x(&self) -> &[u8] {
+        self.sec1.get(1..33).unwrap_or_default()
+    }
+
+    /// The y-coordinate, 32 bytes.
+    pub fn y(&self) -> &[u8] {
+        self.sec1.get(33..).unwrap_or_default()
+    }
+
+    /// The uncompressed point, 65 bytes (SEC 1 §2.3.3).
+    pub const fn sec1(&self) -> &[u8; 65] {
+        &self.sec1
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PublicKey(")?;
+        self.x().iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        f.write_str("..)")
+    }
+}
+
+/// `N` secret bytes on the heap.
+pub struct Secret<const N: usize>(Box<[u8; N]>);
+
+impl<const N: usize> Secret<N> {
+    /// All zero, to be filled in place through [`Secret::bytes_mut`].
+    pub fn zeroed() -> Self {
+        Self(Box::new([0; N]))
+    }
+
+    /// A copy of `bytes`; wipe the original.
+    ///
+    /// # Errors
+    /// [`Backend::Crypto`] if there are not `N` of them.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, Backend> {
+        let mut secret = Self::zeroed();
+        if bytes.len() != N {
+            return Err(Backend::Crypto);
+        }
+        secret.0.copy_from_slice(bytes);
+        Ok(secret)
+    }
+
+    /// The bytes. Do not copy them around.
+    pub const fn bytes(&self) -> &[u8; N] {
+        &self.0
+    }
+
+    /// The bytes, to be filled.
+    pub const fn bytes_mut(&mut self) -> &mut [u8; N] {
+        &mut self.0
+    }
+}
+
+impl<const N: usize> Drop for Secret<N> {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl<const N: usize> zeroize::ZeroizeOnDrop for Secret<N> {}
+
+impl<const N: usize> PartialEq for Secret<N> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_slice().ct_eq(other.0.as_slice()).into()
+    }
+}
+
+impl<const N: usize> Eq for Secret<N> {}
+
+impl<const N: usize> fmt::Debug for Secret<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret<{N}>(..)")
+    }
+}
+
+/// Secret bytes of a length known only at run time, on the heap. Never grows.
+pub struct SecretBytes(Vec<u8>);
+
+impl SecretBytes {
+    /// Takes over `bytes`, and with them the duty to wipe them.
+    pub const fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// `len` zero bytes, to be filled in place.
+    pub fn zeroed(len: usize) -> Self {
+        Self(alloc::vec![0; len])
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes, to be filled.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
+    /// The buffer, for a cipher that works in place.
+    pub(crate) const fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
+}
+
+impl Drop for SecretBytes {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl zeroize::ZeroizeOnDrop for SecretBytes {}
+
+impl PartialEq for SecretBytes {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_slice().ct_eq(other.0.as_slice()).into()
+    }
+}
+
+impl Eq for SecretBytes {}
+
+impl fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretBytes(..)")
+    }
+}
+
+/// An ephemeral private key and what to send of it. Wiped on drop; used for one session.
+pub struct EphemeralKey {
+    private: SecretBytes,
+    public: Box<[u8]>,
+}
+
+impl EphemeralKey {
+    /// For backends: the private half in a form of the backend's choosing (a scalar, a handle) and the public one as it
+    /// goes on the wire.
+    pub const fn from_parts(private: SecretBytes, public: Box<[u8]>) -> Self {
+        Self { private, public }
+    }
+
+    /// What goes on the wire: G_X or G_Y.
+    pub const fn public(&self) -> &[u8] {
+        &self.public
+    }
+
+    /// For backends: what [`EphemeralKey::from_parts`] was given.
+    pub fn private(&self) -> &[u8] {
+        self.private.bytes()
+    }
+}
+
+impl fmt::Debug for EphemeralKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EphemeralKey(..)")
+    }
+}
+
+/// Whether two byte strings are equal, in a time that depends on their lengths only.
+pub fn equal(a: &[u8], b: &[u8]) -> bool {
+    a.ct_eq(b).into()
+}

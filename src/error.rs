@@ -1,0 +1,307 @@
+//! Every way to fail, sorted by who is at fault, and what the peer is told.
+//!
+//! The first question after a failure is *whose move is it?* [`Error`] answers that with its variant; the plain enum
+//! inside gives the precise reason for a log. Nothing in here carries a byte of a message or of a key.
+//!
+//! What goes back to the peer is decided in one place, [`Error::told`], by exhaustive matches: a new error does not
+//! compile until someone has chosen what a stranger may learn from it. Every failed proof of identity is told in the
+//! same words (RFC 9528 §6.2, error code 1, one fixed text), so the answer is no oracle.
+
+use core::fmt;
+
+/// A shorthand: most of this crate's fallible functions fail with [`Error`].
+pub type Result<T, E = Error> = core::result::Result<T, E>;
+
+/// Why a call failed, and therefore whose move it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The peer's bytes are not what the grammar allows. The peer (or the link) is at fault; nothing was changed.
+    #[error("malformed message: {0}")]
+    Malformed(#[from] Malformed),
+    /// Well-formed bytes that the protocol does not allow here. The peer is at fault.
+    #[error("peer misbehaved: {0}")]
+    Misbehaved(#[from] Misbehaved),
+    /// The peer could not show who it is. Look at its credential or at your anchors.
+    #[error("not trusted: {0}")]
+    Untrusted(#[from] Untrusted),
+    /// The peer understood and said no. Its reason says whether to try again.
+    #[error("refused by the peer: {0}")]
+    Refused(#[from] Refused),
+    /// This program called the library wrongly. Fix the call.
+    #[error("misuse: {0}")]
+    Misuse(#[from] Misuse),
+    /// Storage, key store, random source or crypto hardware of this side failed. The exchange can be tried again.
+    #[error("back end failed: {0}")]
+    Backend(#[from] Backend),
+    /// Nobody answered within the attempts allowed. Start again later; nothing was lost.
+    #[error("the peer did not answer")]
+    Unanswered,
+}
+
+/// Bytes outside the grammar: RFC 8949 §4.2.1 deterministic CBOR, and the message's own CDDL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// The input ends inside an item.
+    #[error("truncated")]
+    Truncated,
+    /// Bytes follow the last item that belongs here.
+    #[error("trailing bytes")]
+    TrailingBytes,
+    /// An integer or length is not in its shortest form.
+    #[error("not the shortest encoding")]
+    NotShortest,
+    /// An indefinite length, a chunked string or a break.
+    #[error("indefinite length")]
+    Indefinite,
+    /// Reserved additional information, or an invalid simple value.
+    #[error("not CBOR")]
+    Syntax,
+    /// A tag, float or simple value that no message here uses.
+    #[error("tag, float or simple value that has no place here")]
+    Forbidden,
+    /// Another type than the grammar names.
+    #[error("wrong type")]
+    WrongType,
+    /// A number outside its range, or a choice with no such number.
+    #[error("value out of range")]
+    OutOfRange,
+    /// A string or array of the wrong length.
+    #[error("wrong length")]
+    WrongLength,
+    /// Longer than the limit named for it.
+    #[error("too long")]
+    TooLong,
+    /// Nested deeper than `wire::MAX_DEPTH`.
+    #[error("nested too deep")]
+    TooDeep,
+    /// A map key that is repeated or not in ascending order.
+    #[error("map keys repeated or out of order")]
+    KeyOrder,
+    /// A key that the grammar requires is absent.
+    #[error("required map key missing")]
+    MissingKey,
+    /// A negative (must-understand) key that this version does not know.
+    #[error("unknown critical map key")]
+    UnknownCriticalKey,
+    /// A text string that is not UTF-8, or not of its fixed form.
+    #[error("invalid text")]
+    Text,
+}
+
+/// Messages that parse but must not be, in the state or order in which they came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misbehaved {
+    /// A message that this state does not expect.
+    #[error("unexpected message")]
+    UnexpectedMessage,
+    /// An EDHOC method that this side does not run (RFC 9528 §3.2).
+    #[error("unsupported EDHOC method")]
+    UnsupportedMethod,
+    /// The selected suite is not the first common one (RFC 9528 §5.2.3); answered with error code 2 and SUITES_R.
+    #[error("wrong selected cipher suite")]
+    WrongSuite,
+    /// An ephemeral or static key that is not a point of the curve.
+    #[error("not a point of the curve")]
+    InvalidPoint,
+    /// G_Y equals G_X, or a message came back to its sender.
+    #[error("reflected message")]
+    Reflection,
+    /// The peer shows our own credential (RFC 9528 §9.7, selfie).
+    #[error("the peer shows our own credential")]
+    OwnCredential,
+    /// C_R equals C_I (RFC 9528 §3.3.2).
+    #[error("connection identifiers are equal")]
+    SameConnectionId,
+    /// A critical EAD item that this side does not know (RFC 9528 §3.8).
+    #[error("unknown critical EAD item")]
+    CriticalEad,
+    /// An EAD item that must be there is missing, doubled or not marked critical.
+    #[error("provisioning EAD item missing or repeated")]
+    MissingEad,
+    /// Another protocol version.
+    #[error("unsupported protocol version")]
+    Version,
+    /// A test identity in production, or the reverse.
+    #[error("wrong domain (production or test)")]
+    WrongDomain,
+    /// An answer that names another transaction.
+    #[error("another transaction")]
+    WrongTransaction,
+    /// A record whose sequence number is not above the last one.
+    #[error("record replayed")]
+    Replayed,
+    /// An offer whose epoch, algorithm or mode does not fit the request.
+    #[error("offer does not fit the request")]
+    WrongOffer,
+    /// The activation challenge was answered wrongly, or a receipt tells of something else than was offered.
+    #[error("receipt or answer does not match the offer")]
+    WrongReceipt,
+    /// A request counter that is not above the highest seen from this device.
+    #[error("request counter went back")]
+    CounterWentBack,
+}
+
+/// Failed proofs. Told to the peer in one and the same way, except where RFC 9528 gives a code of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Untrusted {
+    /// A tag, MAC or signature did not verify. Deliberately says no more.
+    #[error("authentication failed")]
+    Authentication,
+    /// The credential is named by reference and nobody here knows it (RFC 9528 §6.4).
+    #[error("unknown credential")]
+    UnknownCredential,
+    /// The chain does not end in an anchor for this role and domain.
+    #[error("no anchor for this chain")]
+    NoAnchor,
+    /// A certificate is past its validity.
+    #[error("certificate expired")]
+    Expired,
+    /// A certificate is not valid yet, or no moment exists at which the whole chain is valid.
+    #[error("certificate not yet valid")]
+    NotYetValid,
+    /// A certificate's usage, constraints or extensions forbid what it is used for.
+    #[error("certificate not for this use")]
+    WrongUsage,
+    /// A certificate that is not DER, not P-256, or has no identity.
+    #[error("unusable certificate")]
+    BadCertificate,
+    /// More certificates than a chain may have here.
+    #[error("chain too long")]
+    ChainTooLong,
+    /// The credential type cannot be used with this method (a signature needs a signing key).
+    #[error("credential does not fit the method")]
+    WrongCredential,
+}
+
+/// The peer said no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The operator understood the request and declined it.
+    #[error("{0}")]
+    Code(Code),
+    /// An EDHOC error message with this ERR_CODE (RFC 9528 §6). Not authenticated: treat it as a hint.
+    #[error("EDHOC error {0}")]
+    Edhoc(i64),
+    /// An EDHOC error 2: the peer runs other suites (RFC 9528 §6.3). Not authenticated.
+    #[error("EDHOC error 2, wrong selected cipher suite")]
+    WrongSuite,
+}
+
+/// Reasons for a refusal, in four classes: the hundreds say what the device can do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Code {
+    /// RETRY: the operator is busy or its back end is down; ask again after the time given.
+    TryLater = 100,
+    /// RETRY: no subscription is free at the moment.
+    PoolEmpty = 101,
+    /// FIX: the request names no algorithm that the operator runs.
+    NoCommonAlgorithm = 200,
+    /// FIX: the operation is unknown or does not fit the device's state.
+    WrongOperation = 201,
+    /// FIX: evidence is required and missing.
+    EvidenceMissing = 202,
+    /// POLICY: the operator does not know or does not want this device.
+    DeviceNotAccepted = 300,
+    /// POLICY: the evidence shows a state that the operator does not accept.
+    EvidenceNotAccepted = 301,
+    /// FATAL: device and operator disagree about what happened; a person has to look.
+    Conflict = 400,
+}
+
+impl Code {
+    /// The number on the wire.
+    pub const fn number(self) -> u16 {
+        #[expect(clippy::as_conversions, reason = "reads the discriminant of a fieldless enum")]
+        {
+            self as u16
+        }
+    }
+
+    /// The code with this number, if there is one.
+    pub fn from_number(number: u64) -> Option<Self> {
+        const ALL: [Code; 8] = [
+            Code::TryLater,
+            Code::PoolEmpty,
+            Code::NoCommonAlgorithm,
+            Code::WrongOperation,
+            Code::EvidenceMissing,
+            Code::DeviceNotAccepted,
+            Code::EvidenceNotAccepted,
+            Code::Conflict,
+        ];
+        ALL.into_iter().find(|code| u64::from(code.number()) == number)
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (class, what) = match self {
+            Self::TryLater => ("RETRY", "try again later"),
+            Self::PoolEmpty => ("RETRY", "no subscription is free"),
+            Self::NoCommonAlgorithm => ("FIX", "no common authentication algorithm"),
+            Self::WrongOperation => ("FIX", "operation does not fit"),
+            Self::EvidenceMissing => ("FIX", "evidence missing"),
+            Self::DeviceNotAccepted => ("POLICY", "device not accepted"),
+            Self::EvidenceNotAccepted => ("POLICY", "device state not accepted"),
+            Self::Conflict => ("FATAL", "records conflict"),
+        };
+        write!(f, "{class} {}: {what}", self.number())
+    }
+}
+
+/// Calls that the library cannot follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misuse {
+    /// An answer to a question that was not asked, or a call that this state does not allow.
+    #[error("not now: {0}")]
+    NotNow(&'static str),
+    /// A parameter outside its documented range.
+    #[error("invalid parameter: {0}")]
+    Parameter(&'static str),
+}
+
+/// This side's own machinery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Backend {
+    /// The random source failed or gave unusable bytes.
+    #[error("random source")]
+    Random,
+    /// The key store does not know the key, or failed to use it.
+    #[error("key store")]
+    Key,
+    /// The store failed or holds something this version did not write.
+    #[error("subscription store")]
+    Store,
+    /// The USIM failed.
+    #[error("USIM")]
+    Usim,
+    /// A cryptographic primitive failed that cannot fail on valid input.
+    #[error("crypto backend")]
+    Crypto,
+}
+
+/// What a stranger may learn from a failure in the handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing goes out: the peer ended the exchange itself, or the failure is this side's alone.
+    Nothing,
+    /// EDHOC error code 1 with one fixed text (RFC 9528 §6.2).
+    Unspecified,
+    /// EDHOC error code 2 with SUITES_R (RFC 9528 §6.3).
+    WrongSuite,
+    /// EDHOC error code 3 (RFC 9528 §6.4).
+    UnknownCredential,
+}
+
+impl Error {
+    /// What the peer is told when this ends a handshake. Exhaustive on purpose: no `_` arm.
+    pub const fn told(&self) -> Told {
+        match self {
+            Self::Misbehaved(Misbehaved::WrongSuite) => Told::WrongSuite,
+            Self::Untrusted(Untrusted::UnknownCredential) => Told::UnknownCredential,
+            Self::Malformed(_) | Self::Misbehaved(_) | Self::Untrusted(_) | Self::Backend(_) => Told::Unspecified,
+            Self::Refused(_) | Self::Misuse(_) | Self::Unanswered => Told::Nothing,
+        }
+    }
+}

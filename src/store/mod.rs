@@ -1,0 +1,111 @@
+//! What a device keeps, and where its identity key lives.
+//!
+//! [`KeyStore`] holds identity keys by number and never gives one out: a secure element, a TPM and a test vector all fit.
+//! [`SubscriptionStore`] sees numbers and opaque bytes; one durable step of the protocol is one call of
+//! [`SubscriptionStore::commit`], which lands whole or not at all. So a store does not grow when the protocol does.
+//!
+//! [`memory`] has both in memory, for tests and for servers that load their keys elsewhere. The software USIM that
+//! keeps K in a [`SubscriptionStore`] needs the package format and AKA, which rank above this room: it is
+//! [`credential::SoftUsim`](crate::credential::SoftUsim).
+
+pub mod memory;
+
+use crate::{
+    crypto::{HASH_LEN, PublicKey, Secret, SecretBytes, Signature},
+    error::Backend,
+};
+
+/// The number of an identity key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(pub u32);
+
+/// Identity keys that work at home: nothing here returns a private key.
+pub trait KeyStore {
+    /// The public half.
+    ///
+    /// # Errors
+    /// [`Backend::Key`] if there is no such key.
+    fn public_key(&self, key: KeyId) -> Result<PublicKey, Backend>;
+
+    /// An ES256 signature over `message` (the store hashes it). Hedge it with fresh randomness if the hardware can; a
+    /// nonce that repeats for two messages gives the key away.
+    ///
+    /// # Errors
+    /// [`Backend::Key`] if there is no such key, or it may not sign.
+    fn sign(&self, key: KeyId, message: &[u8]) -> Result<Signature, Backend>;
+
+    /// The x-coordinate of the Diffie-Hellman product with `peer`, into `shared`. Needed for EDHOC methods 1 to 3 only.
+    ///
+    /// # Errors
+    /// [`Backend::Key`] if there is no such key, or it may not agree.
+    fn agree(&self, key: KeyId, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend>;
+}
+
+/// One of the two places for a credential. Two, so that a new one is written whole before the old one is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// The first.
+    A,
+    /// The second.
+    B,
+}
+
+impl Slot {
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+}
+
+/// What to do with slots in a commit.
+#[derive(Debug)]
+pub enum SlotChange<'a> {
+    /// The slot now holds these bytes. They may contain K: keep them where it is safe, and wipe what they replace.
+    Write(Slot, &'a SecretBytes),
+    /// The slot is empty now; wipe what it held.
+    Erase(Slot),
+}
+
+/// One durable step.
+#[derive(Debug)]
+pub struct Commit<'a> {
+    /// What becomes of a slot, if anything.
+    pub slot: Option<SlotChange<'a>>,
+    /// The new commit record; replaces the last one. At most [`MAX_RECORD`] bytes.
+    pub record: &'a [u8],
+}
+
+/// Longest commit record, in bytes: sixteen receipts of at most 256 bytes, and the rest below 512.
+pub const MAX_RECORD: usize = 4608;
+
+/// Where a device keeps its subscriptions: two opaque slots and one opaque record.
+///
+/// **What a wrong answer costs.** A store that returns a record older than the last commit makes the device repeat a
+/// request counter, and the operator takes it for a clone. One that returns an older slot lets a used SQN, and with it an
+/// old challenge, through. One that lands half of a commit can lose the device its only credential.
+///
+/// Write the slot first, then flip the record, and treat a slot that no record names as empty; or use a transaction.
+/// `sim::check_store` tries all this on an implementation.
+pub trait SubscriptionStore {
+    /// The last committed record; `None` on a factory-new device.
+    ///
+    /// # Errors
+    /// [`Backend::Store`] if reading fails. Never answer `None` for a record that cannot be read.
+    fn record(&self) -> Result<Option<alloc::vec::Vec<u8>>, Backend>;
+
+    /// What a slot holds; `None` if it is empty.
+    ///
+    /// # Errors
+    /// [`Backend::Store`] if reading fails.
+    fn slot(&self, slot: Slot) -> Result<Option<SecretBytes>, Backend>;
+
+    /// Makes one step durable, whole or not at all, before it returns.
+    ///
+    /// # Errors
+    /// [`Backend::Store`]; then nothing was changed.
+    fn commit(&mut self, commit: Commit<'_>) -> Result<(), Backend>;
+}

@@ -6,9 +6,13 @@ extern crate alloc;
 extern crate std;
 
 pub mod aka;
+pub mod cose;
+pub mod credential;
 pub mod crypto;
+pub mod edhoc;
 pub mod error;
 pub mod identity;
+pub mod provisioning;
 pub mod store;
 pub mod trust;
 pub mod wire;

@@ -108,10 +108,11 @@ pub trait Crypto: Sync {
     /// grow and leave a copy of the plaintext behind.
     ///
     /// # Errors
-    /// [`Backend::Crypto`] if `key` or `nonce` has the wrong length.
+    /// [`Backend::Crypto`] if `key` or `nonce` has the wrong length, or `text` is longer than the algorithm takes (65,535
+    /// bytes with CCM); then `text` is as it was.
     fn seal(&self, aead: Aead, key: &[u8], nonce: &[u8], aad: &[u8], text: &mut Vec<u8>) -> Result<(), Backend>;
 
-    /// Checks the tag at the end of `text`, removes it and decrypts in place. `text` is wiped on failure.
+    /// Checks the tag at the end of `text`, removes it and decrypts in place. On failure `text` is wiped, and empty.
     ///
     /// # Errors
     /// [`Untrusted::Authentication`], whatever the reason.
@@ -129,7 +130,8 @@ pub trait Crypto: Sync {
     /// [`Backend::Random`] if the random source fails.
     fn generate(&self, group: Group, rng: &mut dyn Rng) -> Result<EphemeralKey, Backend>;
 
-    /// Answers G_X: makes an ephemeral key, whose public half is G_Y, and writes the shared secret.
+    /// Answers G_X: makes an ephemeral key, whose public half is G_Y, and writes the shared secret. A bad G_X is refused
+    /// before the random source is asked.
     ///
     /// # Errors
     /// [`Misbehaved::InvalidPoint`] for a bad G_X, or [`Backend`].

@@ -1,1 +1,192 @@
-//! x
+//! Both stores in memory: for tests, for simulations, and for servers that load their keys elsewhere.
+//!
+//! [`MemoryKeyStore`] (feature `rustcrypto`) computes with keys that it is given; [`MemoryStore`] keeps a record and two
+//! slots, and calls durable what would be durable if its memory were. Neither can be cloned or prints what it holds. A
+//! crash test takes a [`durable_copy`](MemoryStore::durable_copy) and goes on from there.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    crypto::{Hash, SecretBytes},
+    error::Backend,
+    store::{Commit, MAX_RECORD, Slot, SlotChange, SubscriptionStore},
+};
+
+#[cfg(feature = "rustcrypto")]
+pub use keys::MemoryKeyStore;
+
+#[cfg(feature = "rustcrypto")]
+mod keys {
+    use alloc::{boxed::Box, collections::BTreeMap};
+    use core::fmt;
+
+    use p256::ecdsa::{self, SigningKey, signature::Signer};
+
+    use crate::{
+        crypto::{HASH_LEN, PublicKey, Secret, Signature, rustcrypto},
+        error::Backend,
+        store::{KeyId, KeyStore},
+    };
+
+    /// P-256 identity keys in memory. Wiped on drop.
+    ///
+    /// Every key may both sign and agree. Signatures are deterministic (RFC 6979 §3.2): nothing to go wrong with a bad
+    /// random source, and published signatures can be compared; but without the randomness that makes fault attacks
+    /// hard, so a device in the field wants a secure element.
+    #[derive(Default)]
+    pub struct MemoryKeyStore {
+        // Boxed, so that the tree does not leave copies behind when it moves its entries. A `SigningKey` and not the
+        // scalar, because making one costs as much as the signature.
+        keys: BTreeMap<KeyId, Box<SigningKey>>,
+    }
+
+    impl MemoryKeyStore {
+        /// Without keys.
+        pub const fn new() -> Self {
+            Self { keys: BTreeMap::new() }
+        }
+
+        /// Takes in the private key `scalar` (big-endian), in place of any that had this number. Wipe the original.
+        ///
+        /// # Errors
+        /// [`Backend::Key`] if the scalar is zero or not below the group order; then nothing was changed.
+        pub fn insert(&mut self, key: KeyId, scalar: &[u8; 32]) -> Result<(), Backend> {
+            let signing_key = SigningKey::from_bytes(scalar.into()).map_err(|_| Backend::Key)?;
+            self.keys.insert(key, Box::new(signing_key));
+            Ok(())
+        }
+
+        fn get(&self, key: KeyId) -> Result<&SigningKey, Backend> {
+            self.keys.get(&key).map(Box::as_ref).ok_or(Backend::Key)
+        }
+    }
+
+    impl KeyStore for MemoryKeyStore {
+        fn public_key(&self, key: KeyId) -> Result<PublicKey, Backend> {
+            Ok(rustcrypto::to_public_key(self.get(key)?.verifying_key().as_affine()))
+        }
+
+        fn sign(&self, key: KeyId, message: &[u8]) -> Result<Signature, Backend> {
+            let signature: ecdsa::Signature = self.get(key)?.try_sign(message).map_err(|_| Backend::Key)?;
+            Ok(signature.to_bytes().into())
+        }
+
+        fn agree(&self, key: KeyId, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend> {
+            rustcrypto::agree(self.get(key)?.as_nonzero_scalar(), peer, shared).ok_or(Backend::Key)
+        }
+    }
+
+    impl fmt::Debug for MemoryKeyStore {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "MemoryKeyStore({} keys)", self.keys.len())
+        }
+    }
+}
+
+/// A [`SubscriptionStore`] in memory. Slots are wiped when they are replaced, erased or dropped.
+#[derive(Default)]
+pub struct MemoryStore {
+    record: Option<Vec<u8>>,
+    a: Option<SecretBytes>,
+    b: Option<SecretBytes>,
+    commits: usize,
+}
+
+impl MemoryStore {
+    /// As on a factory-new device: no record, both slots empty.
+    pub const fn new() -> Self {
+        Self { record: None, a: None, b: None, commits: 0 }
+    }
+
+    /// How many commits have landed, since [`MemoryStore::new`] and across [`MemoryStore::durable_copy`].
+    pub const fn commits(&self) -> usize {
+        self.commits
+    }
+
+    /// SHA-256 over the record and both slots, each with its length: equal if and only if the contents are. The number
+    /// of commits does not count.
+    pub fn fingerprint(&self) -> Hash {
+        let slots = [&self.a, &self.b].map(|slot| slot.as_ref().map(SecretBytes::bytes));
+        let mut hash = Sha256::new();
+        for part in [self.record.as_deref()].into_iter().chain(slots) {
+            match part {
+                None => hash.update([0]),
+                Some(bytes) => {
+                    hash.update([1]);
+                    hash.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+                    hash.update(bytes);
+                }
+            }
+        }
+        hash.finalize().into()
+    }
+
+    /// What would be found here after a power cut at this moment, as a store of its own. Explicit, and not `Clone`,
+    /// because it doubles the secrets.
+    #[must_use]
+    pub fn durable_copy(&self) -> Self {
+        Self {
+            record: self.record.clone(),
+            a: self.a.as_ref().map(copy),
+            b: self.b.as_ref().map(copy),
+            commits: self.commits,
+        }
+    }
+
+    const fn slot_ref(&self, slot: Slot) -> &Option<SecretBytes> {
+        match slot {
+            Slot::A => &self.a,
+            Slot::B => &self.b,
+        }
+    }
+
+    const fn slot_mut(&mut self, slot: Slot) -> &mut Option<SecretBytes> {
+        match slot {
+            Slot::A => &mut self.a,
+            Slot::B => &mut self.b,
+        }
+    }
+}
+
+impl SubscriptionStore for MemoryStore {
+    fn record(&self) -> Result<Option<Vec<u8>>, Backend> {
+        Ok(self.record.clone())
+    }
+
+    fn slot(&self, slot: Slot) -> Result<Option<SecretBytes>, Backend> {
+        Ok(self.slot_ref(slot).as_ref().map(copy))
+    }
+
+    fn commit(&mut self, commit: Commit<'_>) -> Result<(), Backend> {
+        if commit.record.len() > MAX_RECORD {
+            return Err(Backend::Store);
+        }
+        // Nothing fails from here on.
+        match commit.slot {
+            None => {}
+            Some(SlotChange::Write(slot, bytes)) => *self.slot_mut(slot) = Some(copy(bytes)),
+            Some(SlotChange::Erase(slot)) => *self.slot_mut(slot) = None,
+        }
+        self.record = Some(commit.record.to_vec());
+        self.commits = self.commits.saturating_add(1);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("record_len", &self.record.as_ref().map(Vec::len))
+            .field("a", &self.a)
+            .field("b", &self.b)
+            .field("commits", &self.commits)
+            .finish()
+    }
+}
+
+fn copy(bytes: &SecretBytes) -> SecretBytes {
+    SecretBytes::new(bytes.bytes().to_vec())
+}

@@ -79,8 +79,8 @@ pub struct Commit<'a> {
     pub record: &'a [u8],
 }
 
-/// Longest commit record, in bytes: sixteen receipts of at most 256 bytes, and the rest below 512.
-pub const MAX_RECORD: usize = 4608;
+/// Longest commit record, in bytes: sixteen receipts of some 220 bytes, and the rest. The limit of the codec too.
+pub const MAX_RECORD: usize = crate::wire::MAX_MESSAGE;
 
 /// Where a device keeps its subscriptions: two opaque slots and one opaque record.
 ///

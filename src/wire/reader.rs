@@ -1,82 +1,12 @@
-//! Deterministic CBOR (RFC 8949 §4.2.1): encode, and decode strictly.
-//!
-//! *Strict* means: what is accepted is exactly what this module would have written. Long-form integers, indefinite
-//! lengths, chunked strings, repeated or unordered map keys, tags, floats, trailing bytes and deep nesting are refused
-//! where the byte is read. Decoding borrows from the input, allocates nothing and does not recurse.
-//!
-//! ```text
-//! bytes ─▶ Reader ─▶ Wire::read ─▶ message ─▶ Wire::write ─▶ Writer ─▶ the same bytes
-//! ```
-//!
-//! Heads are parsed and written by `ciborium-ll`; this module adds the rules. One declaration describes a message for
-//! both directions: `wire_array!` and `wire_map!` make the struct, its reader and its writer, so the two
-//! cannot drift apart. In maps, keys are integers; unknown non-negative keys are skipped (after the same strict checks;
-//! hashes and signatures run over the received bytes and so still cover them), unknown negative keys are refused.
-//!
-//! Not here: serde. A serde decoder accepts much of what this module exists to refuse; see `tests/wire.rs`.
+//! The way in: heads, strings, arrays and maps, each checked where its bytes are read.
 
-use alloc::vec::Vec;
-use core::convert::Infallible;
+use core::fmt;
 
 use arrayvec::ArrayVec;
-use ciborium_ll::{Decoder, Encoder, Header, simple};
+use ciborium_ll::{Decoder, Header, simple};
 
+use super::{MAX_DEPTH, MAX_MESSAGE, Wire};
 use crate::error::Malformed;
-
-/// Longest message, in bytes: four EAP fragments, and the limit of reassembly.
-pub const MAX_MESSAGE: usize = 4096;
-
-/// Deepest nesting of arrays and maps in an item that is skipped or kept raw.
-pub const MAX_DEPTH: usize = 8;
-
-/// A value with exactly one encoding. `read` accepts that encoding and nothing else.
-pub trait Wire<'a>: Sized {
-    /// Appends the encoding.
-    fn write(&self, writer: &mut Writer<'_>);
-
-    /// Reads one value.
-    ///
-    /// # Errors
-    /// [`Malformed`], saying which rule the bytes break.
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed>;
-
-    /// What an absent map key stands for; `None` where the key is required.
-    fn absent() -> Option<Self> {
-        None
-    }
-
-    /// Whether a map leaves this value out.
-    fn is_absent(&self) -> bool {
-        false
-    }
-}
-
-/// Decodes a message that is one value and nothing after it.
-///
-/// # Errors
-/// [`Malformed`], among them [`Malformed::TooLong`] above [`MAX_MESSAGE`] bytes.
-pub fn decode<'a, T: Wire<'a>>(bytes: &'a [u8]) -> Result<T, Malformed> {
-    let mut reader = Reader::new(bytes)?;
-    let value = T::read(&mut reader)?;
-    reader.end()?;
-    Ok(value)
-}
-
-/// Encodes a value into a buffer of exactly its length, so that no outgrown copy is left behind in memory.
-pub fn encode<'a, T: Wire<'a>>(value: &T) -> Vec<u8> {
-    encode_with(|writer| value.write(writer))
-}
-
-/// Encodes whatever `write` writes, for CBOR sequences. `write` runs twice: once to measure, once to fill.
-pub fn encode_with(write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
-    let mut measure = Writer { out: None, len: 0 };
-    write(&mut measure);
-    let mut out = Vec::with_capacity(measure.len);
-    write(&mut Writer { out: Some(&mut out), len: 0 });
-    out
-}
-
-// ---------------------------------------------------------------------------------------------------------- reading
 
 /// The type of the next item, told from its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,9 +30,16 @@ pub enum Kind {
 }
 
 /// Reads a sequence of items from borrowed bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reader<'a> {
     rest: &'a [u8],
+}
+
+/// Tells how much is left and nothing of what it is: decrypted packages are read with this too.
+impl fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reader({} bytes left)", self.rest.len())
+    }
 }
 
 /// A head whose shortness and definiteness have been checked.
@@ -136,6 +73,11 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
+    /// What has not been read yet.
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Ends reading.
     ///
     /// # Errors
@@ -166,6 +108,10 @@ impl<'a> Reader<'a> {
         let mut decoder = Decoder::from(self.rest);
         let header = decoder.pull().map_err(|error| match error {
             ciborium_ll::Error::Io(_) => Malformed::Truncated,
+            // Where `usize` has 32 bits, ciborium-ll also means a length above it; elsewhere that is just truncated.
+            ciborium_ll::Error::Syntax(_) if self.rest.first().is_some_and(|first| first & 0x1f == 27) => {
+                Malformed::Truncated
+            }
             ciborium_ll::Error::Syntax(_) => Malformed::Syntax,
         })?;
         let used = decoder.offset();
@@ -177,6 +123,8 @@ impl<'a> Reader<'a> {
             Header::Array(Some(len)) => (length(len)?, Head::Array(len)),
             Header::Map(Some(len)) => (length(len)?, Head::Map(len)),
             Header::Tag(tag) => (tag, Head::Tag(tag)),
+            // RFC 8949 §3.3: below 32, the two-byte form is not CBOR at all.
+            Header::Simple(0..32) if used == 2 => return Err(Malformed::Syntax),
             Header::Simple(simple::FALSE) => (0, Head::Bool(false)),
             Header::Simple(simple::TRUE) => (0, Head::Bool(true)),
             Header::Simple(simple::NULL) => (0, Head::Null),
@@ -189,7 +137,13 @@ impl<'a> Reader<'a> {
             return Err(Malformed::NotShortest);
         }
         self.rest = self.rest.get(used..).ok_or(Malformed::Truncated)?;
-        Ok(head)
+        // Each item takes a byte at least, so a count that gets past here is safe to loop over or to reserve for.
+        let fits = match head {
+            Head::Array(items) => items <= self.rest.len(),
+            Head::Map(pairs) => pairs <= self.rest.len() / 2,
+            _ => true,
+        };
+        if fits { Ok(head) } else { Err(Malformed::Truncated) }
     }
 
     fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
@@ -287,7 +241,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The head of an array; the caller reads that many items.
+    /// The head of an array; the caller reads that many items. Never more than there are bytes left.
     ///
     /// # Errors
     /// [`Malformed`].
@@ -318,7 +272,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The head of a map with integer keys; read its keys in ascending order (0, 1, …, -1, -2, …), then end it.
+    /// The head of a map whose keys are integers within `i64`; read its keys in ascending order (0, 1, …, -1, -2, …), then end it.
     ///
     /// # Errors
     /// [`Malformed`].
@@ -350,7 +304,8 @@ impl<'a> Reader<'a> {
         let mut open: ArrayVec<Open<'a>, MAX_DEPTH> = ArrayVec::new();
         loop {
             let start = self.rest;
-            let inner = match self.head()? {
+            let head = self.head()?;
+            let inner = match head {
                 Head::Bytes(len) => self.take(len).map(|_| None)?,
                 Head::Text(len) => {
                     core::str::from_utf8(self.take(len)?).map_err(|_| Malformed::Text)?;
@@ -358,9 +313,7 @@ impl<'a> Reader<'a> {
                 }
                 Head::Array(left) => Some(Open { left, keys: None }),
                 // An odd number of items to come means that the next one is a value.
-                Head::Map(pairs) => {
-                    Some(Open { left: pairs.checked_mul(2).ok_or(Malformed::Truncated)?, keys: Some(&[]) })
-                }
+                Head::Map(pairs) => Some(Open { left: pairs.saturating_mul(2), keys: Some(&[]) }),
                 Head::Tag(_) => return Err(Malformed::Forbidden),
                 Head::Unsigned(_) | Head::Negative(_) | Head::Bool(_) | Head::Null => None,
             };
@@ -368,7 +321,7 @@ impl<'a> Reader<'a> {
                 && left.is_multiple_of(2)
             {
                 // Keys of every map in this protocol family are integers or strings: one head, no nesting.
-                if inner.is_some() {
+                if !matches!(head, Head::Unsigned(_) | Head::Negative(_) | Head::Bytes(_) | Head::Text(_)) {
                     return Err(Malformed::WrongType);
                 }
                 let used = start.len().saturating_sub(self.rest.len());
@@ -423,8 +376,21 @@ pub struct MapReader<'r, 'a> {
 }
 
 /// Deterministic order of integer keys: non-negative ones upwards, then negative ones away from zero.
-const fn rank(key: i64) -> (bool, u64) {
-    (key < 0, (key ^ (key >> 63)).unsigned_abs())
+const fn rank(key: i64) -> u64 {
+    if key < 0 { (!key).unsigned_abs() | 1 << 63 } else { key.unsigned_abs() }
+}
+
+/// Whether a message is declared with its keys in deterministic order, each once.
+pub(crate) const fn ascending(mut keys: &[i64]) -> bool {
+    while let [key, rest @ ..] = keys {
+        if let [next, ..] = rest
+            && rank(*key) >= rank(*next)
+        {
+            return false;
+        }
+        keys = rest;
+    }
+    true
 }
 
 impl<'a> MapReader<'_, 'a> {
@@ -493,269 +459,3 @@ impl<'a> MapReader<'_, 'a> {
         Ok(())
     }
 }
-
-// ---------------------------------------------------------------------------------------------------------- writing
-
-/// Appends items, or only counts their bytes.
-#[derive(Debug)]
-pub struct Writer<'b> {
-    out: Option<&'b mut Vec<u8>>,
-    len: usize,
-}
-
-impl ciborium_io::Write for &mut Writer<'_> {
-    type Error = Infallible;
-
-    fn write_all(&mut self, data: &[u8]) -> Result<(), Infallible> {
-        self.encoded(data);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
-
-impl Writer<'_> {
-    fn head(&mut self, header: Header) {
-        let Ok(()) = Encoder::from(self).push(header);
-    }
-
-    /// Bytes that are already encoded.
-    pub fn encoded(&mut self, bytes: &[u8]) {
-        self.len = self.len.saturating_add(bytes.len());
-        if let Some(out) = &mut self.out {
-            out.extend_from_slice(bytes);
-        }
-    }
-
-    /// An unsigned integer.
-    pub fn unsigned(&mut self, value: u64) {
-        self.head(Header::Positive(value));
-    }
-
-    /// An integer of either sign.
-    pub fn integer(&mut self, value: i64) {
-        self.head(match u64::try_from(value) {
-            Ok(value) => Header::Positive(value),
-            Err(_) => Header::Negative((!value).unsigned_abs()),
-        });
-    }
-
-    /// A byte string.
-    pub fn bytes(&mut self, value: &[u8]) {
-        self.head(Header::Bytes(Some(value.len())));
-        self.encoded(value);
-    }
-
-    /// A text string.
-    pub fn text(&mut self, value: &str) {
-        self.head(Header::Text(Some(value.len())));
-        self.encoded(value.as_bytes());
-    }
-
-    /// `true` or `false`.
-    pub fn boolean(&mut self, value: bool) {
-        self.head(Header::Simple(if value { simple::TRUE } else { simple::FALSE }));
-    }
-
-    /// `null`.
-    pub fn null(&mut self) {
-        self.head(Header::Simple(simple::NULL));
-    }
-
-    /// The head of an array of `len` items.
-    pub fn array(&mut self, len: usize) {
-        self.head(Header::Array(Some(len)));
-    }
-
-    /// The head of a map of `len` pairs. Write the keys in ascending order.
-    pub fn map(&mut self, len: usize) {
-        self.head(Header::Map(Some(len)));
-    }
-
-    /// A byte string that holds what `write` writes (`bstr .cbor`, `bstr .cborseq`).
-    pub fn wrapped(&mut self, write: impl Fn(&mut Writer<'_>)) {
-        let mut measure = Writer { out: None, len: 0 };
-        write(&mut measure);
-        self.head(Header::Bytes(Some(measure.len)));
-        write(self);
-    }
-}
-
-// ---------------------------------------------------------------------------------------------------- common values
-
-macro_rules! unsigned {
-    ($($ty:ty),*) => {$(
-        impl Wire<'_> for $ty {
-            fn write(&self, writer: &mut Writer<'_>) {
-                writer.unsigned(u64::from(*self));
-            }
-            fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-                Self::try_from(reader.unsigned()?).map_err(|_| Malformed::OutOfRange)
-            }
-        }
-    )*};
-}
-unsigned!(u8, u16, u32, u64);
-
-impl Wire<'_> for i64 {
-    fn write(&self, writer: &mut Writer<'_>) {
-        writer.integer(*self);
-    }
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        reader.integer()
-    }
-}
-
-impl Wire<'_> for bool {
-    fn write(&self, writer: &mut Writer<'_>) {
-        writer.boolean(*self);
-    }
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        reader.boolean()
-    }
-}
-
-impl<'a> Wire<'a> for &'a [u8] {
-    fn write(&self, writer: &mut Writer<'_>) {
-        writer.bytes(self);
-    }
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        reader.bytes()
-    }
-}
-
-impl<const N: usize> Wire<'_> for [u8; N] {
-    fn write(&self, writer: &mut Writer<'_>) {
-        writer.bytes(self);
-    }
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        reader.bytes_exact().copied()
-    }
-}
-
-impl<'a> Wire<'a> for &'a str {
-    fn write(&self, writer: &mut Writer<'_>) {
-        writer.text(self);
-    }
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        reader.text()
-    }
-}
-
-/// `null` or a value in arrays; an optional key in maps.
-impl<'a, T: Wire<'a>> Wire<'a> for Option<T> {
-    fn write(&self, writer: &mut Writer<'_>) {
-        match self {
-            Some(value) => value.write(writer),
-            None => writer.null(),
-        }
-    }
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        if reader.null()? { Ok(None) } else { T::read(reader).map(Some) }
-    }
-    fn absent() -> Option<Self> {
-        Some(None)
-    }
-    fn is_absent(&self) -> bool {
-        self.is_none()
-    }
-}
-
-/// An array of at most `N` values.
-impl<'a, T: Wire<'a>, const N: usize> Wire<'a> for ArrayVec<T, N> {
-    fn write(&self, writer: &mut Writer<'_>) {
-        writer.array(self.len());
-        self.iter().for_each(|value| value.write(writer));
-    }
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        let mut values = Self::new();
-        for _ in 0..reader.array()? {
-            values.try_push(T::read(reader)?).map_err(|_| Malformed::TooLong)?;
-        }
-        Ok(values)
-    }
-}
-
-/// One item of any type, kept as it came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Raw<'a>(pub &'a [u8]);
-
-impl<'a> Wire<'a> for Raw<'a> {
-    fn write(&self, writer: &mut Writer<'_>) {
-        writer.encoded(self.0);
-    }
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        reader.raw().map(Self)
-    }
-}
-
-/// Declares a message that is a CBOR array: the struct, its reader and its writer. `= n;` after the name makes the
-/// integer `n` its first element, which tells messages of one family apart.
-macro_rules! wire_array {
-    ($(#[$meta:meta])* $vis:vis struct $name:ident<$lt:lifetime> $(= $tag:literal)? { $($fields:tt)* }) => {
-        $crate::wire::wire_array!(@struct [$(#[$meta])* $vis struct $name<$lt>] $($fields)*);
-        $crate::wire::wire_array!(@impl [impl<$lt> $crate::wire::Wire<$lt> for $name<$lt>] [$lt] [$($tag)?] $($fields)*);
-    };
-    ($(#[$meta:meta])* $vis:vis struct $name:ident $(= $tag:literal)? { $($fields:tt)* }) => {
-        $crate::wire::wire_array!(@struct [$(#[$meta])* $vis struct $name] $($fields)*);
-        $crate::wire::wire_array!(@impl [impl<'a> $crate::wire::Wire<'a> for $name] ['a] [$($tag)?] $($fields)*);
-    };
-    (@struct [$($head:tt)*] $($(#[$fmeta:meta])* $fvis:vis $field:ident : $ty:ty),* $(,)?) => {
-        $($head)* { $($(#[$fmeta])* $fvis $field: $ty),* }
-    };
-    (@impl [$($head:tt)*] [$lt:lifetime] [$($tag:literal)?]
-        $($(#[$fmeta:meta])* $fvis:vis $field:ident : $ty:ty),* $(,)?) => {
-        $($head)* {
-            fn write(&self, writer: &mut $crate::wire::Writer<'_>) {
-                writer.array([$(stringify!($tag),)? $(stringify!($field)),*].len());
-                $(writer.unsigned($tag);)?
-                $($crate::wire::Wire::write(&self.$field, writer);)*
-            }
-            fn read(reader: &mut $crate::wire::Reader<$lt>) -> Result<Self, $crate::error::Malformed> {
-                reader.array_of([$(stringify!($tag),)? $(stringify!($field)),*].len())?;
-                $(if reader.unsigned()? != $tag {
-                    return Err($crate::error::Malformed::OutOfRange);
-                })?
-                Ok(Self { $($field: $crate::wire::Wire::read(reader)?),* })
-            }
-        }
-    };
-}
-
-/// Declares a message that is a CBOR map with integer keys, given in ascending order. A field of type `Option` is an
-/// optional key.
-macro_rules! wire_map {
-    ($(#[$meta:meta])* $vis:vis struct $name:ident<$lt:lifetime> { $($fields:tt)* }) => {
-        $crate::wire::wire_map!(@struct [$(#[$meta])* $vis struct $name<$lt>] $($fields)*);
-        $crate::wire::wire_map!(@impl [impl<$lt> $crate::wire::Wire<$lt> for $name<$lt>] [$lt] $($fields)*);
-    };
-    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($fields:tt)* }) => {
-        $crate::wire::wire_map!(@struct [$(#[$meta])* $vis struct $name] $($fields)*);
-        $crate::wire::wire_map!(@impl [impl<'a> $crate::wire::Wire<'a> for $name] ['a] $($fields)*);
-    };
-    (@struct [$($head:tt)*] $($(#[$fmeta:meta])* $key:literal => $fvis:vis $field:ident : $ty:ty),* $(,)?) => {
-        $($head)* { $($(#[$fmeta])* $fvis $field: $ty),* }
-    };
-    (@impl [$($head:tt)*] [$lt:lifetime]
-        $($(#[$fmeta:meta])* $key:literal => $fvis:vis $field:ident : $ty:ty),* $(,)?) => {
-        $($head)* {
-            fn write(&self, writer: &mut $crate::wire::Writer<'_>) {
-                writer.map([$($crate::wire::Wire::is_absent(&self.$field)),*].iter().filter(|absent| !**absent).count());
-                $(if !$crate::wire::Wire::is_absent(&self.$field) {
-                    writer.integer($key);
-                    $crate::wire::Wire::write(&self.$field, writer);
-                })*
-            }
-            fn read(reader: &mut $crate::wire::Reader<$lt>) -> Result<Self, $crate::error::Malformed> {
-                let mut map = reader.map()?;
-                $(let $field = map.value($key)?;)*
-                map.end()?;
-                Ok(Self { $($field),* })
-            }
-        }
-    };
-}
-
-pub(crate) use {wire_array, wire_map};

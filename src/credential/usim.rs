@@ -1,0 +1,152 @@
+//! Where K lives.
+
+use arrayvec::ArrayVec;
+
+use crate::{
+    aka::{self, Answer, Challenge, milenage::Milenage, sqn::SqnArray},
+    credential::{Activation, Algorithm, Exporter, KeyName, Package, Previous, ServiceProfile, SuciData, Txn},
+    crypto::{Crypto, Hash, Secret, SecretBytes},
+    error::{Backend, Error, Misbehaved},
+    identity::{Domain, Supi},
+    store::Slot,
+    wire::{self, wire_map},
+};
+
+/// A sealed package on its way into a USIM.
+#[derive(Clone, Copy)]
+pub struct Offered<'a> {
+    /// Production or test.
+    pub domain: Domain,
+    /// The transaction.
+    pub txn: &'a Txn,
+    /// The COSE_Encrypt0.
+    pub sealed: &'a [u8],
+    /// The session it was sealed in.
+    pub exporter: &'a dyn Exporter,
+}
+
+impl core::fmt::Debug for Offered<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Offered").field("txn", &self.txn).finish_non_exhaustive()
+    }
+}
+
+/// What the device learns of a package that its USIM took in. No secret among it but `content`.
+#[derive(Debug)]
+pub struct Installed {
+    /// The new subscription.
+    pub supi: Supi,
+    /// Its epoch.
+    pub epoch: u32,
+    /// Its algorithm set.
+    pub algorithm: Algorithm,
+    /// When it may be relied on.
+    pub activation: Activation,
+    /// What becomes of the one in use.
+    pub previous: Previous,
+    /// SHA-256 over the sealed package.
+    pub package_hash: Hash,
+    /// The answer to the activation challenge: RES, 4 to 16 bytes.
+    pub res: ArrayVec<u8, 16>,
+    /// What the slot is to hold: the credential itself, or a handle into a secure element.
+    pub content: SecretBytes,
+}
+
+/// Where K lives: [`SoftUsim`], or a secure element that gets the sealed package and the exporter, so that K never meets
+/// the host.
+///
+/// **What a wrong answer costs.** A USIM that accepts a challenge twice can be replayed; one that answers before the MAC
+/// is checked leaks; one that erases the other slot on install can leave a device without credential.
+pub trait Usim {
+    /// Opens a package, makes K, and answers the activation challenge. Nothing is final before the caller has committed
+    /// [`Installed::content`] to `slot`: an install without commit is overwritten by the next one.
+    ///
+    /// # Errors
+    /// [`Untrusted`](crate::error::Untrusted) if the package does not open in this session;
+    /// [`Malformed`](crate::error::Malformed) if it is none; [`Misbehaved::WrongOffer`] if the challenge was not made
+    /// with K; [`Backend::Usim`].
+    fn install(&mut self, slot: Slot, offered: &Offered<'_>, crypto: &dyn Crypto) -> Result<Installed, Error>;
+
+    /// Answers an AKA challenge from the credential in `content`, and gives the content that must be durable before the
+    /// answer leaves, because an SQN has been used up. On a wrong MAC or SQN the content stays as it is.
+    ///
+    /// # Errors
+    /// [`Backend::Usim`] if `content` is not what this USIM made.
+    fn authenticate(
+        &mut self,
+        slot: Slot,
+        content: &SecretBytes,
+        challenge: &Challenge,
+    ) -> Result<(Answer, Option<SecretBytes>), Backend>;
+}
+
+wire_map! {
+    /// What [`SoftUsim`] keeps in a slot. K and SQN stand in one value and are only ever written together.
+    struct Stored<'a> {
+        1 => epoch: u32,
+        2 => supi: Supi,
+        3 => algorithm: Algorithm,
+        4 => k: &'a [u8; 16],
+        5 => opc: &'a [u8; 16],
+        6 => sqn: &'a [u8],
+        7 => suci: Option<SuciData<'a>>,
+        8 => profile: Option<ServiceProfile<'a>>,
+    }
+}
+
+/// A USIM in software: its credential is the content of the slot, in clear. The store has to guard it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SoftUsim;
+
+impl Usim for SoftUsim {
+    fn install(&mut self, _: Slot, offered: &Offered<'_>, crypto: &dyn Crypto) -> Result<Installed, Error> {
+        let Offered { domain, txn, sealed, exporter } = *offered;
+        let opened = super::open(sealed, domain, txn, exporter, crypto)?;
+        let package: Package<'_> = wire::decode(opened.bytes())?;
+        let name = KeyName { algorithm: package.algorithm, supi: &package.supi, epoch: package.epoch, txn };
+        let k = super::derive_k(&name, exporter, crypto)?;
+        let opc = Secret::from_slice(package.parameters.opc)?;
+        let mut sqn = SqnArray::default();
+        let Answer::Success { res, .. } = aka::authenticate(&Milenage::new(&k, &opc), &mut sqn, &package.challenge)
+        else {
+            return Err(Misbehaved::WrongOffer.into());
+        };
+        let stored = Stored {
+            epoch: package.epoch,
+            supi: package.supi,
+            algorithm: package.algorithm,
+            k: k.bytes(),
+            opc: opc.bytes(),
+            sqn: &sqn.to_bytes(),
+            suci: package.suci,
+            profile: package.profile,
+        };
+        Ok(Installed {
+            supi: package.supi,
+            epoch: package.epoch,
+            algorithm: package.algorithm,
+            activation: package.activation,
+            previous: package.previous,
+            package_hash: super::package_hash(sealed, crypto),
+            res: res.into_iter().collect(),
+            content: SecretBytes::new(wire::encode(&stored)),
+        })
+    }
+
+    fn authenticate(
+        &mut self,
+        _: Slot,
+        content: &SecretBytes,
+        challenge: &Challenge,
+    ) -> Result<(Answer, Option<SecretBytes>), Backend> {
+        let stored: Stored<'_> = wire::decode(content.bytes()).map_err(|_| Backend::Usim)?;
+        let mut sqn = SqnArray::from_bytes(stored.sqn).map_err(|_| Backend::Usim)?;
+        let milenage = Milenage::new(&Secret::from_slice(stored.k)?, &Secret::from_slice(stored.opc)?);
+        let answer = aka::authenticate(&milenage, &mut sqn, challenge);
+        let content = match answer {
+            Answer::Success { .. } => Some(SecretBytes::new(wire::encode(&Stored { sqn: &sqn.to_bytes(), ..stored }))),
+            Answer::SyncFailure { .. } | Answer::MacFailure => None,
+        };
+        Ok((answer, content))
+    }
+}

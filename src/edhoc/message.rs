@@ -1,0 +1,345 @@
+//! The bytes of the messages (RFC 9528 §5): what is on the wire, nothing about keys.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use arrayvec::ArrayVec;
+
+use crate::{
+    edhoc::{ConnectionId, Method},
+    error::{Error, Malformed, Misbehaved, Refused, Told},
+    trust::CredentialId,
+    wire::{self, Kind, Reader, Wire, Writer},
+};
+
+/// EAD items per message. One more is refused, never dropped.
+pub const MAX_EAD: usize = 8;
+
+/// Cipher suites in SUITES_I.
+pub(super) const MAX_SUITES: usize = 8;
+
+/// The label of padding, which is skipped (RFC 9528 §3.8.1).
+const PADDING: u32 = 0;
+
+/// The text of error code 1: one for all reasons, so that the answer is no oracle.
+const UNSPECIFIED: &str = "not accepted";
+
+// ----------------------------------------------------------------------------------------------------- EAD items
+
+/// An external authorization data item to send (RFC 9528 §3.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EadItem<'a> {
+    /// The registered label, without its sign.
+    pub label: u32,
+    /// Whether a peer that does not know the label must stop.
+    pub critical: bool,
+    /// The value, if the item has one.
+    pub value: Option<&'a [u8]>,
+}
+
+pub(super) fn encode_ead(items: &[EadItem<'_>]) -> Vec<u8> {
+    wire::encode_with(|w| {
+        for item in items {
+            let label = i64::from(item.label);
+            w.integer(if item.critical { label.saturating_neg() } else { label });
+            if let Some(value) = item.value {
+                w.bytes(value);
+            }
+        }
+    })
+}
+
+/// The EAD items of a received message. Critical ones must be taken before the next message can be made.
+#[derive(Debug)]
+pub struct Ead {
+    bytes: Vec<u8>,
+    waiting: ArrayVec<Waiting, MAX_EAD>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    label: u32,
+    critical: bool,
+    value: Option<Range<usize>>,
+}
+
+/// An EAD item that was taken out of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TakenEad<'a> {
+    /// Whether the peer marked it critical.
+    pub critical: bool,
+    /// Its value.
+    pub value: Option<&'a [u8]>,
+}
+
+impl Ead {
+    /// `rest` is the tail of a plaintext or of message_1, after its last fixed item.
+    pub(super) fn read(rest: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(rest)?;
+        let mut waiting = ArrayVec::new();
+        let position = |reader: &Reader<'_>| rest.len().saturating_sub(reader.rest().len());
+        while !reader.is_empty() {
+            let label = reader.integer()?;
+            let value = if !reader.is_empty() && reader.peek()? == Kind::Bytes {
+                let len = reader.bytes()?.len();
+                let end = position(&reader);
+                Some(end.saturating_sub(len)..end)
+            } else {
+                None
+            };
+            let item = Waiting {
+                label: u32::try_from(label.unsigned_abs()).map_err(|_| Malformed::OutOfRange)?,
+                critical: label < 0,
+                value,
+            };
+            if item.label != PADDING {
+                waiting.try_push(item).map_err(|_| Malformed::TooLong)?;
+            }
+        }
+        Ok(Self { bytes: rest.to_vec(), waiting })
+    }
+
+    /// The encoded EAD field, as it enters the transcript.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Takes the first item with this label. A second one with the same label stays until it is taken too.
+    pub fn take(&mut self, label: u32) -> Option<TakenEad<'_>> {
+        let index = self.waiting.iter().position(|item| item.label == label)?;
+        let item = self.waiting.remove(index);
+        let value = item.value.and_then(|range| self.bytes.get(range));
+        Some(TakenEad { critical: item.critical, value })
+    }
+
+    /// RFC 9528 §3.8: a critical item that nobody knew ends the session.
+    pub(super) fn end(&self) -> Result<(), Misbehaved> {
+        if self.waiting.iter().any(|item| item.critical) { Err(Misbehaved::CriticalEad) } else { Ok(()) }
+    }
+}
+
+// ----------------------------------------------------------------------------------------------------- message_1
+
+/// message_1 = ( METHOD : int, SUITES_I : suites, G_X : bstr, C_I : bstr / -24..23, ? EAD_1 )
+pub(super) struct Message1<'a> {
+    pub(super) method: i64,
+    pub(super) suites: ArrayVec<i64, MAX_SUITES>,
+    pub(super) g_x: &'a [u8],
+    pub(super) c_i: ConnectionId,
+    pub(super) ead: &'a [u8],
+}
+
+impl<'a> Message1<'a> {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        wire::encode_with(|w| {
+            w.integer(self.method);
+            write_suites(&self.suites, w);
+            w.bytes(self.g_x);
+            self.c_i.write_to(w);
+            w.encoded(self.ead);
+        })
+    }
+
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes)?;
+        let method = reader.integer()?;
+        let suites = read_suites(&mut reader)?;
+        let g_x = reader.bytes()?;
+        let c_i = ConnectionId::read_from(&mut reader)?;
+        Ok(Self { method, suites, g_x, c_i, ead: reader.rest() })
+    }
+}
+
+/// suites = [ 2* int ] / int: the last one is the selected one (RFC 9528 §5.2.1).
+fn write_suites(suites: &[i64], writer: &mut Writer<'_>) {
+    if let [only] = suites {
+        writer.integer(*only);
+    } else {
+        writer.array(suites.len());
+        suites.iter().for_each(|suite| writer.integer(*suite));
+    }
+}
+
+fn read_suites(reader: &mut Reader<'_>) -> Result<ArrayVec<i64, MAX_SUITES>, Malformed> {
+    if reader.peek()? != Kind::Array {
+        return Ok(core::iter::once(reader.integer()?).collect());
+    }
+    let suites = ArrayVec::<i64, MAX_SUITES>::read(reader)?;
+    // An array of one would encode as an int.
+    if suites.len() < 2 { Err(Malformed::WrongLength) } else { Ok(suites) }
+}
+
+impl Method {
+    pub(super) const fn number(self) -> i64 {
+        match self {
+            Self::SignSign => 0,
+            Self::SignStatic => 1,
+            Self::StaticSign => 2,
+            Self::StaticStatic => 3,
+        }
+    }
+
+    pub(super) const fn from_number(number: i64) -> Option<Self> {
+        match number {
+            0 => Some(Self::SignSign),
+            1 => Some(Self::SignStatic),
+            2 => Some(Self::StaticSign),
+            3 => Some(Self::StaticStatic),
+            _ => None,
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------ message_2 and message_3
+
+/// message_2 = ( G_Y_CIPHERTEXT_2 : bstr ): G_Y ‖ CIPHERTEXT_2.
+pub(super) fn encode_message_2(g_y: &[u8], ciphertext_2: &[u8]) -> Vec<u8> {
+    wire::encode_with(|w| w.bytes(&[g_y, ciphertext_2].concat()))
+}
+
+/// G_Y (of `g_y_len` bytes) and CIPHERTEXT_2.
+pub(super) fn read_message_2(message: &[u8], g_y_len: usize) -> Result<(&[u8], &[u8]), Malformed> {
+    wire::decode::<&[u8]>(message)?.split_at_checked(g_y_len).ok_or(Malformed::Truncated)
+}
+
+/// PLAINTEXT_2 = ( C_R, ID_CRED_R / bstr / -24..23, Signature_or_MAC_2 : bstr, ? EAD_2 ); PLAINTEXT_3 has no C_R.
+pub(super) fn encode_plaintext(c_r: Option<&ConnectionId>, id_cred: &[u8], proof: &[u8], ead: &[u8]) -> Vec<u8> {
+    wire::encode_with(|w| {
+        if let Some(c_r) = c_r {
+            c_r.write_to(w);
+        }
+        match wire::decode(id_cred) {
+            // §3.5.3.2: a map with only a `kid` is sent as the kid alone, by the rule of connection identifiers.
+            Ok(CredentialId::Kid(kid)) => write_identifier(kid, w),
+            _ => w.encoded(id_cred),
+        }
+        w.bytes(proof);
+        w.encoded(ead);
+    })
+}
+
+/// A decrypted plaintext, taken apart. Nothing in it is believed yet.
+pub(super) struct Plaintext {
+    pub(super) bytes: Vec<u8>,
+    /// ID_CRED_x in its full form, a map: what enters MACs and signatures.
+    pub(super) id_cred: Vec<u8>,
+    pub(super) proof: Vec<u8>,
+    pub(super) ead: Ead,
+}
+
+impl core::fmt::Debug for Plaintext {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Plaintext(..)")
+    }
+}
+
+impl Plaintext {
+    /// Reads PLAINTEXT_2, which begins with C_R.
+    pub(super) fn read_2(bytes: Vec<u8>) -> Result<(ConnectionId, Self), Malformed> {
+        let mut reader = Reader::new(&bytes)?;
+        let c_r = ConnectionId::read_from(&mut reader)?;
+        let (id_cred, proof, ead) = Self::read_fields(&mut reader)?;
+        Ok((c_r, Self { bytes, id_cred, proof, ead }))
+    }
+
+    /// Reads PLAINTEXT_3.
+    pub(super) fn read_3(bytes: Vec<u8>) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(&bytes)?;
+        let (id_cred, proof, ead) = Self::read_fields(&mut reader)?;
+        Ok(Self { bytes, id_cred, proof, ead })
+    }
+
+    fn read_fields(reader: &mut Reader<'_>) -> Result<(Vec<u8>, Vec<u8>, Ead), Malformed> {
+        let id_cred = if reader.peek()? == Kind::Map {
+            match CredentialId::read(reader)? {
+                CredentialId::Kid(_) => return Err(Malformed::WrongType),
+                id => wire::encode(&id),
+            }
+        } else {
+            wire::encode(&CredentialId::Kid(&read_identifier::<{ crate::trust::MAX_KID }>(reader)?))
+        };
+        let proof = reader.bytes()?.to_vec();
+        Ok((id_cred, proof, Ead::read(reader.rest())?))
+    }
+}
+
+/// A byte string, or an int where its single byte is the encoding of one of -24..=23 (RFC 9528 §3.3.2).
+pub(super) fn write_identifier(bytes: &[u8], writer: &mut Writer<'_>) {
+    match bytes {
+        [byte] if is_one_byte_int(*byte) => writer.encoded(bytes),
+        _ => writer.bytes(bytes),
+    }
+}
+
+/// The reverse, by the same rule: a byte string that should have been an int is refused.
+pub(super) fn read_identifier<const N: usize>(reader: &mut Reader<'_>) -> Result<ArrayVec<u8, N>, Malformed> {
+    let mut identifier = ArrayVec::new();
+    if reader.peek()? == Kind::Bytes {
+        let bytes = reader.bytes()?;
+        if matches!(bytes, [byte] if is_one_byte_int(*byte)) {
+            return Err(Malformed::NotShortest);
+        }
+        identifier.try_extend_from_slice(bytes).map_err(|_| Malformed::TooLong)?;
+    } else {
+        let encoded = reader.rest();
+        if !(-24..=23).contains(&reader.integer()?) {
+            return Err(Malformed::OutOfRange);
+        }
+        identifier.extend(encoded.first().copied());
+    }
+    Ok(identifier)
+}
+
+const fn is_one_byte_int(byte: u8) -> bool {
+    matches!(byte, 0x00..=0x17 | 0x20..=0x37)
+}
+
+// --------------------------------------------------------------------------------------------------------- error
+
+/// Whether these bytes are meant as an EDHOC error message where message_2, _3 or _4 (byte strings) is expected.
+pub fn is_error_message(bytes: &[u8]) -> bool {
+    Reader::new(bytes)
+        .and_then(|reader| reader.peek())
+        .is_ok_and(|kind| matches!(kind, Kind::Unsigned | Kind::Negative))
+}
+
+/// error = ( ERR_CODE : int, ERR_INFO : any ) for what went wrong here; `None` where nothing is to be sent.
+pub fn error_message(error: &Error, suites_r: &[crate::edhoc::Suite]) -> Option<Vec<u8>> {
+    let told = error.told();
+    (told != Told::Nothing).then(|| {
+        wire::encode_with(|w| match told {
+            Told::WrongSuite => {
+                w.integer(2);
+                let numbers: ArrayVec<i64, MAX_SUITES> =
+                    suites_r.iter().map(|suite| suite.number).take(MAX_SUITES).collect();
+                write_suites(&numbers, w);
+            }
+            Told::UnknownCredential => {
+                w.integer(3);
+                w.boolean(true);
+            }
+            Told::Unspecified | Told::Nothing => {
+                w.integer(1);
+                w.text(UNSPECIFIED);
+            }
+        })
+    })
+}
+
+/// Reads an error message of the peer's. Nobody authenticates it.
+///
+/// # Errors
+/// [`Malformed`] if it is none.
+pub fn read_error(bytes: &[u8]) -> Result<Refused, Malformed> {
+    let mut reader = Reader::new(bytes)?;
+    let code = reader.integer()?;
+    match code {
+        1 => reader.text().map(|_| ())?,
+        2 => read_suites(&mut reader).map(|_| ())?,
+        3 if reader.boolean()? => {}
+        3 => return Err(Malformed::OutOfRange),
+        _ => reader.raw().map(|_| ())?,
+    }
+    reader.end()?;
+    Ok(if code == 2 { Refused::WrongSuite } else { Refused::Edhoc(code) })
+}

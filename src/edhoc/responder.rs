@@ -1,0 +1,232 @@
+//! The responder's steps, in the order in which they happen (RFC 9528 §5).
+
+use alloc::vec::Vec;
+
+use crate::{
+    crypto::{Crypto, EphemeralKey, Hash, Rng},
+    edhoc::{
+        ConnectionId, Ead, EadItem, Method, OwnCredential, Proof, Session, Suite, check_not_own, check_usage,
+        message::{self, Plaintext},
+        schedule::{self, Label, MessageCipher, Prk},
+        shared_secret,
+    },
+    error::{Error, Misbehaved},
+    store::KeyStore,
+    trust::{CredentialId, Peer, Verified},
+    wire,
+};
+
+/// Reads message_1. `methods` and `suites` are what this side runs; suites in any order.
+///
+/// # Errors
+/// [`Malformed`](crate::error::Malformed); [`Misbehaved::UnsupportedMethod`]; [`Misbehaved::WrongSuite`], to be answered
+/// with [`error_message`](crate::edhoc::error_message), which names `suites`.
+pub fn read(message_1: &[u8], methods: &[Method], suites: &[Suite], crypto: &dyn Crypto) -> Result<Message1, Error> {
+    let read = message::Message1::read(message_1)?;
+    let method = Method::from_number(read.method)
+        .filter(|method| methods.contains(method))
+        .ok_or(Misbehaved::UnsupportedMethod)?;
+    // §5.2.3: the selected suite must be the first of the initiator's suites that this side supports.
+    let supported = |number: &i64| suites.iter().find(|suite| suite.number == *number);
+    let suite = *read.suites.iter().find_map(supported).ok_or(Misbehaved::WrongSuite)?;
+    if read.suites.last() != Some(&suite.number) {
+        return Err(Misbehaved::WrongSuite.into());
+    }
+    Ok(Message1 {
+        method,
+        suite,
+        g_x: read.g_x.to_vec(),
+        c_i: read.c_i,
+        h_message_1: crypto.sha256(&[message_1]),
+        ead: Ead::read(read.ead)?,
+    })
+}
+
+/// message_1 is decoded. Nobody has authenticated it, and no key has been made for it.
+#[derive(Debug)]
+pub struct Message1 {
+    method: Method,
+    suite: Suite,
+    g_x: Vec<u8>,
+    c_i: ConnectionId,
+    h_message_1: Hash,
+    ead: Ead,
+}
+
+impl Message1 {
+    /// EAD_1, in clear and unauthenticated.
+    pub const fn unverified_ead(&mut self) -> &mut Ead {
+        &mut self.ead
+    }
+
+    /// C_I: how the initiator wants to be called.
+    pub const fn c_i(&self) -> &ConnectionId {
+        &self.c_i
+    }
+
+    /// Makes message_2. `c_r` is how this side wants to be called; it must differ from C_I.
+    ///
+    /// # Errors
+    /// [`Misbehaved::CriticalEad`] if a critical item of EAD_1 was not taken; [`Misbehaved::InvalidPoint`] for a bad
+    /// G_X; [`Misbehaved::SameConnectionId`]; a failure of the key store.
+    pub fn write(
+        self,
+        c_r: &ConnectionId,
+        own: &OwnCredential,
+        ead_2: &[EadItem<'_>],
+        keys: &dyn KeyStore,
+        crypto: &dyn Crypto,
+        rng: &mut dyn Rng,
+    ) -> Result<(AwaitMessage3, Vec<u8>), Error> {
+        self.ead.end()?;
+        if *c_r == self.c_i {
+            return Err(Misbehaved::SameConnectionId.into());
+        }
+        let signs = self.method.responder_signs();
+        let mut g_xy = shared_secret();
+        let ephemeral = crypto.encapsulate(self.suite.group, &self.g_x, rng, &mut g_xy)?;
+        let th_2 = schedule::th_2(ephemeral.public(), &self.h_message_1, crypto);
+        let prk_2e = schedule::prk_2e(&th_2, &g_xy, crypto);
+        let static_prk = if signs {
+            None
+        } else {
+            let mut g_rx = shared_secret();
+            keys.agree(own.key, &crypto.point(&self.g_x)?, &mut g_rx)?;
+            Some(schedule::mix_static(&prk_2e, Label::Salt3e2m, &th_2, &g_rx, crypto)?)
+        };
+        let prk_3e2m = static_prk.as_ref().unwrap_or(&prk_2e);
+        let ead = message::encode_ead(ead_2);
+        let proof =
+            Proof { prk: prk_3e2m, label: Label::Mac2, th: &th_2, ead: &ead, signs, mac_len: self.suite.mac_len };
+        let proof = own.prove(&proof, Some(c_r), keys, crypto)?;
+        let plaintext_2 = message::encode_plaintext(Some(c_r), &own.id, &proof, &ead);
+        let mut ciphertext_2 = plaintext_2.clone();
+        schedule::xor_keystream_2(&prk_2e, &th_2, &mut ciphertext_2, crypto)?;
+        let message_2 = message::encode_message_2(ephemeral.public(), &ciphertext_2);
+        let th_3 = schedule::th_next(&th_2, &plaintext_2, &own.credential, crypto);
+        let prk_3e2m = static_prk.unwrap_or(prk_2e);
+        Ok((AwaitMessage3 { method: self.method, suite: self.suite, ephemeral, th_3, prk_3e2m }, message_2))
+    }
+}
+
+/// message_2 is out.
+#[derive(Debug)]
+pub struct AwaitMessage3 {
+    method: Method,
+    suite: Suite,
+    ephemeral: EphemeralKey,
+    th_3: Hash,
+    prk_3e2m: Prk,
+}
+
+impl AwaitMessage3 {
+    /// Reads message_3. What comes out is decoded, not believed.
+    ///
+    /// # Errors
+    /// [`Untrusted::Authentication`](crate::error::Untrusted::Authentication) or
+    /// [`Malformed`](crate::error::Malformed); the session is over.
+    pub fn read(self, message_3: &[u8], crypto: &dyn Crypto) -> Result<Message3, Error> {
+        let cipher = MessageCipher::new(self.suite, &self.prk_3e2m, (Label::K3, Label::Iv3), &self.th_3, crypto)?;
+        let plaintext = Plaintext::read_3(cipher.open(message_3, crypto)?)?;
+        Ok(Message3 { sent: self, plaintext })
+    }
+}
+
+/// message_3 is decoded, not believed: whoever ran the ephemeral exchange wrote it, and that may be anyone.
+#[derive(Debug)]
+pub struct Message3 {
+    sent: AwaitMessage3,
+    plaintext: Plaintext,
+}
+
+impl Message3 {
+    /// ID_CRED_I: who the initiator says it is.
+    ///
+    /// # Errors
+    /// None in practice: it was parsed before.
+    pub fn claimed(&self) -> Result<CredentialId<'_>, Error> {
+        Ok(wire::decode(&self.plaintext.id_cred)?)
+    }
+
+    /// EAD_3, not authenticated yet: for finding the credential, not for acting on.
+    pub const fn unverified_ead(&mut self) -> &mut Ead {
+        &mut self.plaintext.ead
+    }
+
+    /// Checks Signature_or_MAC_3 under the verified credential (§5.4.3). From here on the initiator is who it says.
+    ///
+    /// # Errors
+    /// [`Untrusted`](crate::error::Untrusted) or [`Misbehaved::OwnCredential`]; the session is over.
+    pub fn accept(
+        self,
+        peer: Verified<Peer>,
+        own: &OwnCredential,
+        crypto: &dyn Crypto,
+    ) -> Result<Message3Accepted, Error> {
+        let Self { sent, plaintext } = self;
+        let signs = sent.method.initiator_signs();
+        check_not_own(&peer, own)?;
+        check_usage(&peer, signs)?;
+        let prk_4e3m = if signs {
+            sent.prk_3e2m
+        } else {
+            let mut g_iy = shared_secret();
+            crypto.agree(&sent.ephemeral, peer.public_key(), &mut g_iy)?;
+            schedule::mix_static(&sent.prk_3e2m, Label::Salt4e3m, &sent.th_3, &g_iy, crypto)?
+        };
+        Proof {
+            prk: &prk_4e3m,
+            label: Label::Mac3,
+            th: &sent.th_3,
+            ead: plaintext.ead.bytes(),
+            signs,
+            mac_len: sent.suite.mac_len,
+        }
+        .check(&peer, &plaintext.id_cred, None, &plaintext.proof, crypto)?;
+        let th_4 = schedule::th_next(&sent.th_3, &plaintext.bytes, peer.credential(), crypto);
+        let cipher = MessageCipher::new(sent.suite, &prk_4e3m, (Label::K4, Label::Iv4), &th_4, crypto)?;
+        let session = Session::new(peer, &prk_4e3m, th_4, crypto)?;
+        Ok(Message3Accepted { session, cipher, th_3: sent.th_3, ead: plaintext.ead })
+    }
+}
+
+/// The initiator is authenticated; message_4 can be made.
+pub struct Message3Accepted {
+    session: Session,
+    cipher: MessageCipher,
+    th_3: Hash,
+    ead: Ead,
+}
+
+impl core::fmt::Debug for Message3Accepted {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Message3Accepted").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+impl Message3Accepted {
+    /// EAD_3, authenticated.
+    pub const fn ead(&mut self) -> &mut Ead {
+        &mut self.ead
+    }
+
+    /// TH_3, for evidence that is bound to this session.
+    pub const fn th_3(&self) -> &Hash {
+        &self.th_3
+    }
+
+    /// The session: its keys are ready before message_4 is, because EAD_4 may be sealed under them.
+    pub const fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Makes message_4.
+    ///
+    /// # Errors
+    /// [`Misbehaved::CriticalEad`] if a critical item of EAD_3 was not taken.
+    pub fn write(self, ead_4: &[EadItem<'_>], crypto: &dyn Crypto) -> Result<(Session, Vec<u8>), Error> {
+        self.ead.end()?;
+        let message_4 = self.cipher.seal(&message::encode_ead(ead_4), crypto)?;
+        Ok((self.session, message_4))
+    }
+}

@@ -1,0 +1,572 @@
+//! The device's side, from the top:
+//!
+//! 1. [`Device::start`] makes the transaction durable and sends message_1.
+//! 2. message_2: the operator is authenticated; only now does the device show who it is (message_3).
+//! 3. message_4: the offer. The USIM opens the package, makes K and answers the challenge; slot and record are committed
+//!    in one step; `confirm` goes out.
+//! 4. `complete`: confirmed, in one commit.
+//!
+//! A durable record tells what is open, so [`Device::start`] after any power cut goes on where the store is, not where
+//! memory was. Three commits for a first provisioning.
+
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+
+use arrayvec::ArrayVec;
+
+use crate::{
+    aka::{self, Challenge},
+    credential::{Activation, Algorithm, Installed, Offered, Previous, Txn, Usim},
+    crypto::{Crypto, Hash, Rng, SecretBytes},
+    edhoc::{ConnectionId, EadItem, Method, OwnCredential, Session, Suite, initiator},
+    error::{Backend, Error, Malformed, Misbehaved, Misuse, Refused},
+    identity::{Domain, PeerName, Role, Supi},
+    provisioning::{
+        Millis,
+        message::{
+            self, Complete, Confirm, Counter, DeviceState, EAD_LABEL, Event, Hello, MAX_RECEIPTS, Offer, Operation,
+            PackageOffer, Receipt, Request, Terms,
+        },
+        record::Channel,
+    },
+    store::{Commit, KeyStore, Slot, SlotChange, SubscriptionStore},
+    trust::{self, Date, TrustAnchors},
+    wire::{self, Reader, Wire, Writer, wire_array, wire_map},
+};
+
+/// How a device runs the exchange.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its identity.
+    pub own: OwnCredential,
+    /// Production or test.
+    pub domain: Domain,
+    /// Who authenticates how.
+    pub method: Method,
+    /// Suites in falling preference; the last one is proposed.
+    pub suites: Vec<Suite>,
+    /// How long and how often to ask.
+    pub retry: Retry,
+}
+
+/// Stop-and-wait: the pause doubles with each attempt, up to a minute.
+#[derive(Clone, Copy, Debug)]
+pub struct Retry {
+    /// Milliseconds to wait for the first answer.
+    pub first: u64,
+    /// How often to send a message before giving up.
+    pub attempts: u8,
+}
+
+/// Longest pause between two attempts, in milliseconds.
+const MAX_PAUSE: u64 = 60_000;
+
+impl Config {
+    /// Method 0 in the profile's first suite, two seconds, eight attempts.
+    pub fn new(own: OwnCredential, domain: Domain) -> Self {
+        let retry = Retry { first: 2_000, attempts: 8 };
+        Self { own, domain, method: Method::SignSign, suites: alloc::vec![Suite::GCM], retry }
+    }
+}
+
+/// The device's world, lent for one call.
+pub struct Platform<'a> {
+    /// Primitives.
+    pub crypto: &'a dyn Crypto,
+    /// Randomness.
+    pub rng: &'a mut dyn Rng,
+    /// The identity key.
+    pub keys: &'a dyn KeyStore,
+    /// Which operators to believe.
+    pub anchors: &'a dyn TrustAnchors,
+    /// Two slots and a record.
+    pub subscriptions: &'a mut dyn SubscriptionStore,
+    /// Where K lives.
+    pub usim: &'a mut dyn Usim,
+    /// The calendar date, if the device knows it.
+    pub date: Option<Date>,
+}
+
+impl core::fmt::Debug for Platform<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Platform(..)")
+    }
+}
+
+/// What the device wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send these bytes to the operator.
+    Send(Vec<u8>),
+    /// Call [`Device::handle_timeout`] at this moment. Replaces the moment named before.
+    WakeAt(Millis),
+    /// This operator has proved who it is.
+    Authenticated(PeerName),
+    /// This subscription is durable and may be used.
+    Installed(Subscription),
+    /// The machine has ended. On an error, start a new one later; the store says what is open.
+    Finished(Result<(), Error>),
+}
+
+/// A subscription that a device has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// Its SUPI.
+    pub supi: Supi,
+    /// Its epoch.
+    pub epoch: u32,
+    /// Its algorithm set.
+    pub algorithm: Algorithm,
+}
+
+/// One attempt of a device to get what it lacks.
+#[derive(Debug)]
+pub struct Device {
+    config: Config,
+    durable: Durable,
+    operation: Operation,
+    txn: Txn,
+    state: State,
+    /// SHA-256 of the last message that was taken in.
+    taken: Option<Hash>,
+    /// The last message sent, for repeating.
+    sent: Vec<u8>,
+    attempt: u8,
+    deadline: Millis,
+    actions: VecDeque<Action>,
+}
+
+#[derive(Debug)]
+enum State {
+    AwaitMessage2(initiator::AwaitMessage2),
+    AwaitMessage4(Box<initiator::AwaitMessage4>),
+    AwaitComplete(Channel),
+    Ended,
+}
+
+impl Device {
+    /// Starts an attempt: provision if there is no credential, resume if there is one that nobody has confirmed.
+    ///
+    /// One durable write, before message_1 leaves.
+    ///
+    /// # Errors
+    /// [`Misuse::NotNow`] if the device has a confirmed subscription; [`Backend`].
+    pub fn start(config: Config, now: Millis, platform: &mut Platform<'_>) -> Result<Self, Error> {
+        let mut durable = Durable::load(platform.subscriptions)?;
+        let (operation, txn) = match (&durable.active, durable.txn) {
+            (Some(active), _) if active.confirmed => return Err(Misuse::NotNow("the device has a subscription").into()),
+            (Some(active), _) => (Operation::Resume, active.txn),
+            (None, Some(txn)) => (Operation::Provision, txn),
+            (None, None) => {
+                let mut txn = Txn::default();
+                platform.rng.fill(&mut txn)?;
+                (Operation::Provision, txn)
+            }
+        };
+        durable.requests = durable.requests.checked_add(1).ok_or(Misuse::NotNow("request counter used up"))?;
+        durable.txn = Some(txn);
+        durable.commit(None, platform.subscriptions)?;
+
+        let hello = Hello { domain: config.domain, concealed_id: None, relay: None, cookie: None };
+        let proposal = initiator::Proposal {
+            method: config.method,
+            suites: &config.suites,
+            c_i: &ConnectionId::random(platform.rng, None)?,
+            ead_1: &[EadItem { label: EAD_LABEL, critical: true, value: Some(&wire::encode(&hello)) }],
+        };
+        let (handshake, message_1) = initiator::start(&proposal, platform.crypto, platform.rng)?;
+        let mut device = Self {
+            config,
+            durable,
+            operation,
+            txn,
+            state: State::AwaitMessage2(handshake),
+            taken: None,
+            sent: Vec::new(),
+            attempt: 0,
+            deadline: now,
+            actions: VecDeque::new(),
+        };
+        device.send(message_1, now);
+        Ok(device)
+    }
+
+    /// Takes in what came from the operator.
+    ///
+    /// # Errors
+    /// Says whose move it is. If the machine ended with it, [`Action::Finished`] follows; if not, it is as if the bytes
+    /// had never come. The store has changed in neither case.
+    pub fn handle_message(&mut self, bytes: &[u8], now: Millis, platform: &mut Platform<'_>) -> Result<(), Error> {
+        if bytes.len() > wire::MAX_MESSAGE {
+            return Err(Malformed::TooLong.into());
+        }
+        let hash = platform.crypto.sha256(&[bytes]);
+        if self.taken == Some(hash) {
+            return Ok(()); // A repetition: the answer to it is on its way, or lost and sent again by the timer.
+        }
+        // Look first, move second: bytes that cannot be the next message leave the state alone.
+        match &mut self.state {
+            State::AwaitMessage2(_) | State::AwaitMessage4(_) => {
+                if crate::edhoc::is_error_message(bytes) {
+                    let refused = crate::edhoc::read_error(bytes)?;
+                    return self.end(Err(refused.into()));
+                }
+                wire::decode::<&[u8]>(bytes)?;
+            }
+            State::AwaitComplete(channel) => {
+                let text = channel.open(bytes, platform.crypto)?;
+                return self.complete(text.bytes(), platform);
+            }
+            State::Ended => return Err(Misbehaved::UnexpectedMessage.into()),
+        }
+        let result = match core::mem::replace(&mut self.state, State::Ended) {
+            State::AwaitMessage2(handshake) => self.message_2(handshake, bytes, now, platform),
+            State::AwaitMessage4(handshake) => self.message_4(*handshake, bytes, now, platform),
+            State::AwaitComplete(_) | State::Ended => Err(Misbehaved::UnexpectedMessage.into()),
+        };
+        match result {
+            Ok(()) => {
+                self.taken = Some(hash);
+                Ok(())
+            }
+            Err(error) => {
+                // Only failures of the handshake itself are told: a refusal was the operator's own word.
+                if let Some(message) = crate::edhoc::error_message(&error, &self.config.suites) {
+                    self.actions.push_back(Action::Send(message));
+                }
+                self.end(Err(error))
+            }
+        }
+    }
+
+    /// Repeats the last message, or gives up.
+    ///
+    /// # Errors
+    /// [`Error::Unanswered`] after the last attempt; the machine has ended.
+    pub fn handle_timeout(&mut self, now: Millis) -> Result<(), Error> {
+        if matches!(self.state, State::Ended) || now < self.deadline {
+            return Ok(());
+        }
+        if self.attempt >= self.config.retry.attempts {
+            return self.end(Err(Error::Unanswered));
+        }
+        self.transmit(now);
+        Ok(())
+    }
+
+    /// The next thing to do; `None` when it is time to wait.
+    pub fn poll(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    // ------------------------------------------------------------------------------------------ the messages
+
+    fn message_2(
+        &mut self,
+        handshake: initiator::AwaitMessage2,
+        bytes: &[u8],
+        now: Millis,
+        platform: &mut Platform<'_>,
+    ) -> Result<(), Error> {
+        let crypto = platform.crypto;
+        let message = handshake.read(bytes, crypto)?;
+        let domain = self.config.domain;
+        let operator =
+            trust::verify(&message.claimed()?, Role::Operator, domain, platform.anchors, crypto, platform.date)?;
+        let mut message = message.accept(operator, &self.config.own, crypto)?;
+        let terms: Terms<'_> = wire::decode(message::take_ead(message.ead())?)?;
+        if terms.domain != domain {
+            return Err(Misbehaved::WrongDomain.into());
+        }
+        let name = *message.peer().name();
+
+        let request = wire::encode(&self.request());
+        let ead_3 = [EadItem { label: EAD_LABEL, critical: true, value: Some(&request) }];
+        let (handshake, message_3) = message.write(&self.config.own, &ead_3, platform.keys, crypto)?;
+        self.state = State::AwaitMessage4(Box::new(handshake));
+        self.actions.push_back(Action::Authenticated(name));
+        self.send(message_3, now);
+        Ok(())
+    }
+
+    fn request(&self) -> Request<'_> {
+        let receipts: ArrayVec<&[u8], MAX_RECEIPTS> = self.durable.receipts.iter().map(Vec::as_slice).collect();
+        Request {
+            txn: self.txn,
+            operation: self.operation,
+            counter: Counter { request: self.durable.requests, retry: 0 },
+            algorithms: core::iter::once(u64::from(Algorithm::Milenage.number())).collect(),
+            state: DeviceState {
+                active: self.durable.active.as_ref().map(|active| active.epoch),
+                pending: None,
+                owner_epoch: self.durable.owner_epoch,
+                voucher_head: None,
+                last_receipt: self.durable.last_receipt,
+            },
+            evidence: None,
+            receipts: (!receipts.is_empty()).then_some(receipts),
+        }
+    }
+
+    fn message_4(
+        &mut self,
+        handshake: initiator::AwaitMessage4,
+        bytes: &[u8],
+        now: Millis,
+        platform: &mut Platform<'_>,
+    ) -> Result<(), Error> {
+        let mut message = handshake.read(bytes, platform.crypto)?;
+        let offer = message::take_ead(message.ead())?.to_vec();
+        let session = message.complete()?;
+        match wire::decode(&offer)? {
+            Offer::Package(offer) if self.operation == Operation::Provision => {
+                self.install(&offer, &session, now, platform)
+            }
+            Offer::Status(status) if self.operation == Operation::Resume => {
+                self.finish(&status.txn, status.acknowledged, platform.subscriptions)
+            }
+            Offer::Refusal(refusal) if refusal.txn == self.txn => Err(Refused::Code(refusal.code).into()),
+            _ => Err(Misbehaved::WrongOffer.into()),
+        }
+    }
+
+    fn install(
+        &mut self,
+        offer: &PackageOffer<'_>,
+        session: &Session,
+        now: Millis,
+        platform: &mut Platform<'_>,
+    ) -> Result<(), Error> {
+        if offer.txn != self.txn {
+            return Err(Misbehaved::WrongTransaction.into());
+        }
+        let crypto = platform.crypto;
+        let slot = self.durable.active.as_ref().map_or(Slot::A, |active| active.slot.other());
+        let offered = Offered { domain: self.config.domain, txn: &self.txn, sealed: offer.sealed, exporter: session };
+        let installed = platform.usim.install(slot, &offered, crypto)?;
+        let last_epoch = self.durable.active.as_ref().map_or(0, |active| active.epoch);
+        if installed.epoch <= last_epoch
+            || installed.activation != Activation::OneShot
+            || installed.previous != Previous::None
+        {
+            return Err(Misbehaved::WrongOffer.into());
+        }
+
+        // Everything that can fail comes before the commit, so that a committed credential is always announced.
+        let next = self.durable.after_install(slot, &installed, &self.txn, &self.config, platform)?;
+        let receipt = next.receipts.last().ok_or(Backend::Store)?;
+        let confirm = wire::encode(&Confirm { txn: self.txn, res: &installed.res, receipt });
+        let mut channel = Channel::new(Role::Device, session, &installed.package_hash, crypto)?;
+        let confirm = channel.seal(&confirm, crypto)?;
+        next.commit(Some(SlotChange::Write(slot, &installed.content)), platform.subscriptions)?;
+
+        self.durable = next;
+        self.state = State::AwaitComplete(channel);
+        let Installed { supi, epoch, algorithm, .. } = installed;
+        self.actions.push_back(Action::Installed(Subscription { supi, epoch, algorithm }));
+        self.send(confirm, now);
+        Ok(())
+    }
+
+    /// An authenticated record: from here on an error is the operator's, and ends the machine.
+    fn complete(&mut self, text: &[u8], platform: &mut Platform<'_>) -> Result<(), Error> {
+        let result = wire::decode::<Complete>(text)
+            .map_err(Error::from)
+            .and_then(|complete| self.finish(&complete.txn, complete.acknowledged, platform.subscriptions));
+        match result {
+            Ok(()) => Ok(()),
+            Err(error) => self.end(Err(error)),
+        }
+    }
+
+    /// The operator has confirmed: the credential is the device's own, and receipts it has need not be kept.
+    fn finish(&mut self, txn: &Txn, acknowledged: u64, subscriptions: &mut dyn SubscriptionStore) -> Result<(), Error> {
+        if *txn != self.txn {
+            return Err(Misbehaved::WrongTransaction.into());
+        }
+        let next = self.durable.after_complete(acknowledged)?;
+        next.commit(None, subscriptions)?;
+        self.durable = next;
+        self.end(Ok(()))
+    }
+
+    // ------------------------------------------------------------------------------------------ sending
+
+    fn send(&mut self, bytes: Vec<u8>, now: Millis) {
+        self.sent = bytes;
+        self.attempt = 0;
+        self.transmit(now);
+    }
+
+    fn transmit(&mut self, now: Millis) {
+        let doubled = self.config.retry.first.saturating_mul(1 << self.attempt.min(15));
+        self.deadline = now.after(doubled.min(MAX_PAUSE));
+        self.attempt = self.attempt.saturating_add(1);
+        self.actions.push_back(Action::Send(self.sent.clone()));
+        self.actions.push_back(Action::WakeAt(self.deadline));
+    }
+
+    fn end(&mut self, result: Result<(), Error>) -> Result<(), Error> {
+        self.state = State::Ended;
+        self.actions.push_back(Action::Finished(result));
+        result
+    }
+}
+
+/// Answers a challenge of the network with the subscription in use. The SQN is durable before the answer is returned.
+///
+/// # Errors
+/// [`Misuse::NotNow`] without a subscription; [`Backend`].
+pub fn authenticate(
+    challenge: &Challenge,
+    subscriptions: &mut dyn SubscriptionStore,
+    usim: &mut dyn Usim,
+) -> Result<aka::Answer, Error> {
+    let durable = Durable::load(subscriptions)?;
+    let active = durable.active.as_ref().ok_or(Misuse::NotNow("the device has no subscription"))?;
+    let content: SecretBytes = subscriptions.slot(active.slot)?.ok_or(Backend::Store)?;
+    let (answer, content) = usim.authenticate(active.slot, &content, challenge)?;
+    if let Some(content) = content {
+        durable.commit(Some(SlotChange::Write(active.slot, &content)), subscriptions)?;
+    }
+    Ok(answer)
+}
+
+// ------------------------------------------------------------------------------------------ what is durable
+
+/// The commit record.
+#[derive(Clone, Debug, Default)]
+struct Durable {
+    requests: u32,
+    txn: Option<Txn>,
+    active: Option<Active>,
+    owner_epoch: u32,
+    receipts_made: u64,
+    last_receipt: Option<Hash>,
+    receipts: Vec<Vec<u8>>,
+}
+
+wire_array! {
+    /// The credential in use.
+    #[derive(Clone, Debug)]
+    struct Active {
+        slot: Slot,
+        epoch: u32,
+        txn: Txn,
+        package_hash: Hash,
+        confirmed: bool,
+    }
+}
+
+wire_map! {
+    /// The commit record's form in the store.
+    struct Record<'a> {
+        1 => requests: u32,
+        2 => txn: Option<Txn>,
+        3 => active: Option<Active>,
+        4 => owner_epoch: u32,
+        5 => receipts_made: u64,
+        6 => last_receipt: Option<Hash>,
+        7 => receipts: ArrayVec<&'a [u8], MAX_RECEIPTS>,
+    }
+}
+
+impl Wire<'_> for Slot {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.unsigned(match self {
+            Self::A => 0,
+            Self::B => 1,
+        });
+    }
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        match reader.unsigned()? {
+            0 => Ok(Self::A),
+            1 => Ok(Self::B),
+            _ => Err(Malformed::OutOfRange),
+        }
+    }
+}
+
+impl Durable {
+    fn load(subscriptions: &dyn SubscriptionStore) -> Result<Self, Backend> {
+        let Some(bytes) = subscriptions.record()? else { return Ok(Self::default()) };
+        let record: Record<'_> = wire::decode(&bytes).map_err(|_| Backend::Store)?;
+        Ok(Self {
+            requests: record.requests,
+            txn: record.txn,
+            active: record.active,
+            owner_epoch: record.owner_epoch,
+            receipts_made: record.receipts_made,
+            last_receipt: record.last_receipt,
+            receipts: record.receipts.iter().map(|receipt| receipt.to_vec()).collect(),
+        })
+    }
+
+    fn commit(&self, slot: Option<SlotChange<'_>>, subscriptions: &mut dyn SubscriptionStore) -> Result<(), Backend> {
+        let record = wire::encode(&Record {
+            requests: self.requests,
+            txn: self.txn,
+            active: self.active.clone(),
+            owner_epoch: self.owner_epoch,
+            receipts_made: self.receipts_made,
+            last_receipt: self.last_receipt,
+            receipts: self.receipts.iter().map(Vec::as_slice).collect(),
+        });
+        subscriptions.commit(Commit { slot, record: &record })
+    }
+
+    /// The record that makes an installed credential the active one, with a receipt for it.
+    fn after_install(
+        &self,
+        slot: Slot,
+        installed: &Installed,
+        txn: &Txn,
+        config: &Config,
+        platform: &Platform<'_>,
+    ) -> Result<Self, Error> {
+        let crypto = platform.crypto;
+        let mut next = self.clone();
+        if next.receipts.len() >= MAX_RECEIPTS {
+            return Err(Misuse::NotNow("sixteen receipts are waiting to be acknowledged").into());
+        }
+        next.receipts_made = next.receipts_made.saturating_add(1);
+        let receipt = Receipt {
+            domain: config.domain,
+            sequence: next.receipts_made,
+            previous: next.last_receipt,
+            txn: *txn,
+            event: Event::Activated,
+            supi_hash: message::supi_hash(txn, &installed.supi, crypto),
+            epoch: installed.epoch,
+            package_hash: installed.package_hash,
+            owner_epoch: next.owner_epoch,
+        }
+        .sign(|message| platform.keys.sign(config.own.key(), message))?;
+        next.last_receipt = Some(crypto.sha256(&[&receipt]));
+        next.receipts.push(receipt);
+        next.active = Some(Active {
+            slot,
+            epoch: installed.epoch,
+            txn: *txn,
+            package_hash: installed.package_hash,
+            confirmed: false,
+        });
+        Ok(next)
+    }
+
+    /// The record after the operator has confirmed, and acknowledged receipts up to a number.
+    fn after_complete(&self, acknowledged: u64) -> Result<Self, Error> {
+        let mut next = self.clone();
+        let waiting = u64::try_from(next.receipts.len()).map_err(|_| Backend::Store)?;
+        let before_first = next.receipts_made.checked_sub(waiting).ok_or(Backend::Store)?;
+        if acknowledged > next.receipts_made {
+            return Err(Misbehaved::WrongReceipt.into());
+        }
+        let done = usize::try_from(acknowledged.saturating_sub(before_first)).map_err(|_| Backend::Store)?;
+        next.receipts.drain(..done.min(next.receipts.len()));
+        next.txn = None;
+        if let Some(active) = &mut next.active {
+            active.confirmed = true;
+        }
+        Ok(next)
+    }
+}

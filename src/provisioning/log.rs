@@ -1,0 +1,80 @@
+//! What an operator remembers: entries that it makes durable before the machine lets the next message out.
+//!
+//! These are for servers and tools, so they are serde values; [`LogEntry::to_cbor`] gives the form to store. K is not
+//! among them: a session that is lost before the device confirmed is replaced by a new offer with a new K.
+
+use alloc::{string::String, vec::Vec};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    credential::Txn,
+    crypto::Hash,
+    error::{Backend, Malformed},
+};
+
+/// One entry. Append it, and apply it once: replaying an entry that was applied changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogEntry {
+    /// A package is about to be offered. Refuse the entry if [`Offered::counter`] is not above the highest one logged for
+    /// this device: two devices share an identity, or an old session woke up.
+    Offered(Offered),
+    /// The device has signed that the credential is stored and works.
+    Confirmed(Confirmed),
+}
+
+/// See [`LogEntry::Offered`]. A later entry for the same txn supersedes it: the device has signed that nothing durable
+/// came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offered {
+    /// The transaction.
+    #[serde(with = "serde_bytes")]
+    pub txn: Txn,
+    /// The device.
+    pub device: String,
+    /// Its request counter: request and retry.
+    pub counter: (u32, u32),
+    /// The subscription's SUPI, digits only.
+    pub supi: String,
+    /// The epoch.
+    pub epoch: u32,
+    /// SHA-256 over the sealed package.
+    #[serde(with = "serde_bytes")]
+    pub package_hash: Hash,
+}
+
+/// See [`LogEntry::Confirmed`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmed {
+    /// The transaction.
+    #[serde(with = "serde_bytes")]
+    pub txn: Txn,
+    /// The device.
+    pub device: String,
+    /// The epoch.
+    pub epoch: u32,
+    /// The device's receipt as it came, a COSE_Sign1: proof for third parties.
+    #[serde(with = "serde_bytes")]
+    pub receipt: Vec<u8>,
+}
+
+impl LogEntry {
+    /// The entry in CBOR.
+    ///
+    /// # Errors
+    /// [`Backend::Store`] if memory runs out.
+    pub fn to_cbor(&self) -> Result<Vec<u8>, Backend> {
+        let mut out = Vec::new();
+        ciborium::into_writer(self, &mut out).map_err(|_| Backend::Store)?;
+        Ok(out)
+    }
+
+    /// Reads what [`LogEntry::to_cbor`] wrote. For one's own storage: this decoder is not meant for a stranger's bytes.
+    ///
+    /// # Errors
+    /// [`Malformed::Syntax`].
+    pub fn from_cbor(bytes: &[u8]) -> Result<Self, Malformed> {
+        ciborium::from_reader(bytes).map_err(|_| Malformed::Syntax)
+    }
+}

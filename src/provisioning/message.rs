@@ -1,0 +1,343 @@
+//! What the two sides say to each other inside EDHOC's EAD items and, after message_4, inside records.
+//!
+//! ```text
+//! EAD_1 hello ─▶   ◀─ EAD_2 terms   EAD_3 request ─▶   ◀─ EAD_4 offer   record confirm ─▶   ◀─ record complete
+//! ```
+//!
+//! All of it is authenticated and encrypted but `hello`, which is in clear (its authentication comes with the
+//! transcript).
+
+use alloc::vec::Vec;
+
+use arrayvec::ArrayVec;
+
+use crate::{
+    cose::sign1::Sign1,
+    credential::Txn,
+    crypto::{Crypto, Hash, PublicKey, Signature},
+    error::{Backend, Code, Error, Malformed, Misbehaved},
+    identity::{Domain, Supi},
+    wire::{self, Kind, Raw, Reader, Wire, Writer, wire_array, wire_choice, wire_map},
+};
+
+/// The EAD label of this protocol. Provisional: the registry of RFC 9528 §10.5 has no private-use range.
+pub const EAD_LABEL: u32 = 0xce11;
+
+/// The protocol version.
+pub const VERSION: u64 = 1;
+
+/// Receipts that a device holds until they are acknowledged.
+pub const MAX_RECEIPTS: usize = 16;
+
+/// Algorithms, and evidence formats, in one list.
+pub const MAX_CHOICES: usize = 8;
+
+// ----------------------------------------------------------------------------------------------------- EAD_1, EAD_2
+
+/// hello = [ version: 1, domain, concealed-id: any / null, relay: bstr .size 32 / null, ? cookie: bstr .size (1..64) ]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello<'a> {
+    /// Production or test.
+    pub domain: Domain,
+    /// The device's concealed identity, for operators that look it up before they answer.
+    pub concealed_id: Option<Raw<'a>>,
+    /// Hash of the relay's announcement that the device answers.
+    pub relay: Option<Hash>,
+    /// The operator's cookie, sent back.
+    pub cookie: Option<&'a [u8]>,
+}
+
+impl<'a> Wire<'a> for Hello<'a> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.array(if self.cookie.is_some() { 5 } else { 4 });
+        writer.unsigned(VERSION);
+        self.domain.write(writer);
+        self.concealed_id.write(writer);
+        self.relay.write(writer);
+        if let Some(cookie) = self.cookie {
+            writer.bytes(cookie);
+        }
+    }
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let len = reader.array()?;
+        if !(4..=5).contains(&len) || reader.unsigned()? != VERSION {
+            return Err(Malformed::OutOfRange);
+        }
+        Ok(Self {
+            domain: Wire::read(reader)?,
+            concealed_id: Wire::read(reader)?,
+            relay: Wire::read(reader)?,
+            cookie: match len {
+                5 => match reader.bytes_up_to(64)? {
+                    [] => return Err(Malformed::WrongLength),
+                    cookie => Some(cookie),
+                },
+                _ => None,
+            },
+        })
+    }
+}
+
+wire_array! {
+    /// terms = [ domain, [ * evidence-format: uint ], sealed-voucher: any / null ]
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Terms<'a> {
+        /// Production or test.
+        pub domain: Domain,
+        /// Evidence that the operator wants to see.
+        pub evidence_formats: ArrayVec<u64, MAX_CHOICES>,
+        /// A voucher for the device that EAD_1 concealed.
+        pub voucher: Option<Raw<'a>>,
+    }
+}
+
+// ----------------------------------------------------------------------------------------------------- EAD_3
+
+wire_choice! {
+    /// What a device asks for.
+    pub enum Operation {
+        /// A first subscription.
+        Provision = 0,
+        /// To finish what a power cut or a lost message left open.
+        Resume = 5,
+    }
+}
+
+wire_array! {
+    /// counter = [ request: uint, retry: uint ]: never repeats, so that two devices with one identity are noticed.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub struct Counter {
+        /// Durable; grows with every request.
+        pub request: u32,
+        /// Grows with every message_1 of one request.
+        pub retry: u32,
+    }
+}
+
+wire_map! {
+    /// request = { 1: txn, 2: operation, 3: counter, 4: [ + algorithm ], 5: device-state, ? 6: evidence,
+    ///             ? 8: [ + receipt ] }
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Request<'a> {
+        /// The transaction.
+        1 => pub txn: Txn,
+        /// What for.
+        2 => pub operation: Operation,
+        /// The request counter.
+        3 => pub counter: Counter,
+        /// Numbers of algorithm sets that the device runs; unknown ones are passed over.
+        4 => pub algorithms: ArrayVec<u64, MAX_CHOICES>,
+        /// What the device has.
+        5 => pub state: DeviceState,
+        /// Evidence of the state the device is in.
+        6 => pub evidence: Option<&'a [u8]>,
+        /// Receipts that nobody has acknowledged, oldest first.
+        8 => pub receipts: Option<ArrayVec<&'a [u8], MAX_RECEIPTS>>,
+    }
+}
+
+wire_array! {
+    /// device-state = [ active: epoch / null, pending: epoch / null, owner-epoch: uint, voucher-head: hash / null,
+    ///                  last-receipt: hash / null ]
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct DeviceState {
+        /// Epoch of the credential in use.
+        pub active: Option<u32>,
+        /// Epoch of a credential that is prepared and not decided.
+        pub pending: Option<u32>,
+        /// How often the device has changed owner.
+        pub owner_epoch: u32,
+        /// Hash of the last voucher entry it accepted.
+        pub voucher_head: Option<Hash>,
+        /// Hash of the last receipt it made.
+        pub last_receipt: Option<Hash>,
+    }
+}
+
+// ----------------------------------------------------------------------------------------------------- EAD_4
+
+/// offer = package-offer / status / refusal
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Offer<'a> {
+    /// A new credential.
+    Package(PackageOffer<'a>),
+    /// The answer to a resume or a query.
+    Status(Status),
+    /// No.
+    Refusal(Refusal),
+}
+
+wire_map! {
+    /// package-offer = { 1: txn, 2: bstr .cbor COSE_Encrypt0 }
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct PackageOffer<'a> {
+        /// The transaction.
+        1 => pub txn: Txn,
+        /// The sealed package.
+        2 => pub sealed: &'a [u8],
+    }
+}
+
+wire_array! {
+    /// status = [ 6, txn, cumulative-ack: uint ]: the operation is complete.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Status = 6 {
+        /// The transaction.
+        pub txn: Txn,
+        /// Sequence number of the last receipt that the operator has.
+        pub acknowledged: u64,
+    }
+}
+
+wire_map! {
+    /// refusal = { 1: txn, 2: code, ? 3: retry-after: uint }
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Refusal {
+        /// The transaction.
+        1 => pub txn: Txn,
+        /// Why.
+        2 => pub code: Code,
+        /// Seconds after which a new attempt makes sense.
+        3 => pub retry_after: Option<u32>,
+    }
+}
+
+impl Wire<'_> for Code {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.unsigned(u64::from(self.number()));
+    }
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Self::from_number(reader.unsigned()?).ok_or(Malformed::OutOfRange)
+    }
+}
+
+impl<'a> Wire<'a> for Offer<'a> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        match self {
+            Self::Package(offer) => offer.write(writer),
+            Self::Status(status) => status.write(writer),
+            Self::Refusal(refusal) => refusal.write(writer),
+        }
+    }
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        if reader.peek()? == Kind::Array {
+            return Status::read(reader).map(Self::Status);
+        }
+        // Package and refusal are told apart by the type of key 2.
+        let mut ahead = reader.clone();
+        let is_package = match ahead.map()?.find(2)? {
+            Some(value) => value.peek()? == Kind::Bytes,
+            None => return Err(Malformed::MissingKey),
+        };
+        if is_package {
+            PackageOffer::read(reader).map(Self::Package)
+        } else {
+            Refusal::read(reader).map(Self::Refusal)
+        }
+    }
+}
+
+// ----------------------------------------------------------------------------------------------------- records
+
+wire_array! {
+    /// confirm = [ 3, txn, res: bstr .size (4..16), receipt ]
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Confirm<'a> = 3 {
+        /// The transaction.
+        pub txn: Txn,
+        /// The answer to the activation challenge.
+        pub res: &'a [u8],
+        /// The device's receipt, a COSE_Sign1 in a byte string.
+        pub receipt: &'a [u8],
+    }
+}
+
+wire_array! {
+    /// complete = [ 4, txn, cumulative-ack: uint ]
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Complete = 4 {
+        /// The transaction.
+        pub txn: Txn,
+        /// Sequence number of the last receipt that the operator has.
+        pub acknowledged: u64,
+    }
+}
+
+// ----------------------------------------------------------------------------------------------------- receipts
+
+wire_choice! {
+    /// What a receipt tells.
+    pub enum Event {
+        /// A credential was stored and answered its activation challenge.
+        Activated = 0,
+    }
+}
+
+wire_array! {
+    /// receipt payload = [ domain, sequence, previous: hash / null, txn, event, supi-hash, epoch, package-hash,
+    ///                     owner-epoch ]; signed by the device identity key, chained by the hash of the one before.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Receipt {
+        /// Production or test.
+        pub domain: Domain,
+        /// 1 for the device's first receipt, then one more each.
+        pub sequence: u64,
+        /// SHA-256 over the receipt before.
+        pub previous: Option<Hash>,
+        /// The transaction.
+        pub txn: Txn,
+        /// What happened.
+        pub event: Event,
+        /// Names the subscription to those who know it: see [`supi_hash`].
+        pub supi_hash: Hash,
+        /// Epoch of the credential.
+        pub epoch: u32,
+        /// SHA-256 over the sealed package.
+        pub package_hash: Hash,
+        /// How often the device has changed owner.
+        pub owner_epoch: u32,
+    }
+}
+
+/// Keeps a receipt's signature from meaning anything elsewhere.
+const RECEIPT_CONTEXT: &[u8] = b"RCP receipt";
+
+impl Receipt {
+    /// Signs and encodes the receipt.
+    ///
+    /// # Errors
+    /// Those of `sign`.
+    pub fn sign(&self, sign: impl FnOnce(&[u8]) -> Result<Signature, Backend>) -> Result<Vec<u8>, Backend> {
+        let payload = wire::encode(self);
+        Ok(wire::encode(&Sign1::create(&payload, RECEIPT_CONTEXT, sign)?))
+    }
+
+    /// Reads a receipt that `key` signed.
+    ///
+    /// # Errors
+    /// [`Malformed`] or [`Untrusted::Authentication`](crate::error::Untrusted::Authentication).
+    pub fn verify(encoded: &[u8], key: &PublicKey, crypto: &dyn Crypto) -> Result<Self, Error> {
+        let payload = wire::decode::<Sign1<'_>>(encoded)?.verify(key, RECEIPT_CONTEXT, crypto)?;
+        Ok(wire::decode(payload)?)
+    }
+}
+
+/// SHA-256 over [ txn, supi ]: recognised by whoever knows both, and different for every transaction.
+pub fn supi_hash(txn: &Txn, supi: &Supi, crypto: &dyn Crypto) -> Hash {
+    let input = wire::encode_with(|w| {
+        w.array(2);
+        w.bytes(txn);
+        supi.write(w);
+    });
+    crypto.sha256(&[&input])
+}
+
+/// The one EAD item of this protocol, critical in every message.
+pub(super) fn take_ead(ead: &mut crate::edhoc::Ead) -> Result<&[u8], Misbehaved> {
+    match ead.take(EAD_LABEL) {
+        Some(crate::edhoc::TakenEad { critical: true, value: Some(value) }) => Ok(value),
+        _ => Err(Misbehaved::MissingEad),
+    }
+}

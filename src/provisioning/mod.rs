@@ -1,0 +1,62 @@
+//! The exchange: a factory-new device becomes a subscriber, and both sides know that the other knows.
+//!
+//! ```text
+//! device                                              operator                                     caller answers
+//! start: txn durable
+//!   ── message_1: hello (in clear) ─────────────────▶
+//!                                                     operator's credential, sealed to the session
+//!   ◀────────────────────────── message_2: terms ────
+//! operator is authenticated
+//!   ── message_3: request ──────────────────────────▶ device is authenticated
+//!                                                       Question::Appraise    is this device welcome?
+//!                                                       Question::Reserve     a SUPI and an epoch for this txn
+//!                                                       Question::ComputeOpc  from K, where OP lives
+//!                                                       Question::Log         offered: durable?
+//!                                                       Question::PutIntoCore the core knows the credential
+//!   ◀────────────────────────── message_4: offer ────
+//! package opened, challenge answered, one commit
+//!   ── confirm: RES, receipt ───────────────────────▶ RES and receipt checked
+//!                                                       Question::Log         confirmed: durable?
+//!   ◀──────────────────────────────── complete ──────
+//! confirmed: one commit
+//! ```
+//!
+//! Three verbs drive each machine: hand it what came ([`Device::handle_message`]), tell it when the time it asked for has
+//! come ([`Device::handle_timeout`]), and carry out what it wants ([`Device::poll`]) until it wants nothing. The world is
+//! lent for one call ([`Platform`], [`Desk`]); the machines own no clock, socket, store or random source.
+//!
+//! **Retransmission.** The device repeats its last message with growing pauses; the operator answers a repetition with
+//! the bytes it sent before, never with new ones. An error in the handshake ends the attempt (RFC 9528 §5.1) and leaves
+//! the stores as they were; start a new one. After message_4, bytes that do not open are reported and otherwise as if
+//! they had never come.
+//!
+//! **Recovery.** [`Device::start`] looks at the store and does what is open: ask again under the same txn if nothing was
+//! installed, or resume if a credential was installed and nobody confirmed it. Nothing is decided by a clock.
+//!
+//! **Trust.** This is the profile *voucher last* without its voucher: the operator proves to be *an* operator that the
+//! device's anchors accept. A rogue one with a certificate under the same anchor would learn the device's identity and
+//! could provision it; give a device the anchor of its own operator only.
+
+pub mod device;
+pub mod log;
+pub mod message;
+pub mod operator;
+
+mod record;
+
+pub use self::{
+    device::{Device, Platform},
+    operator::{Answer, Desk, Operator, Question},
+};
+
+/// Milliseconds since any fixed moment: for timers only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Millis(pub u64);
+
+impl Millis {
+    /// This moment and `span` milliseconds.
+    #[must_use]
+    pub const fn after(self, span: u64) -> Self {
+        Self(self.0.saturating_add(span))
+    }
+}

@@ -1,0 +1,689 @@
+//! The operator's side, from the top:
+//!
+//! 1. message_1 asks; the operator shows who it is and its terms (message_2). Nothing is known about the device yet.
+//! 2. message_3: the device is authenticated, and its request is read.
+//! 3. The machine stops with questions, one at a time: [`Question::Appraise`], [`Question::Reserve`],
+//!    [`Question::ComputeOpc`], [`Question::Log`], [`Question::PutIntoCore`]. The caller answers each with
+//!    [`Operator::answer`] whenever it can, over whatever database, executor or HSM it has.
+//! 4. message_4 leaves with the sealed package: by then the offer is durable and the core knows the credential.
+//! 5. `confirm`: RES and receipt are checked, logged, and answered with `complete`.
+//!
+//! One machine is one session with one device. The caller routes: it makes a machine for a message_1 from somewhere new
+//! and hands it what comes from there.
+
+use alloc::{boxed::Box, collections::VecDeque, string::ToString, vec::Vec};
+
+use crate::{
+    aka::{self, Amf, Milenage, Sqn},
+    credential::{
+        self, Activation, Algorithm, KeyName, MilenageParameters, Package, Previous, ServiceProfile, SuciData, Txn,
+    },
+    crypto::{self, Crypto, Hash, Rng, Secret},
+    edhoc::{self, ConnectionId, EadItem, Method, OwnCredential, Suite, responder},
+    error::{Backend, Code, Error, Malformed, Misbehaved, Misuse, Refused},
+    identity::{DeviceId, Domain, Role, Supi},
+    provisioning::{
+        Millis,
+        log::{Confirmed, LogEntry, Offered},
+        message::{
+            self, Complete, Confirm, Counter, DeviceState, EAD_LABEL, Event, Hello, Offer, Operation, PackageOffer,
+            Receipt, Refusal, Request, Status, Terms,
+        },
+        record::Channel,
+    },
+    store::KeyStore,
+    trust::{self, Date, Peer, TrustAnchors},
+    wire,
+};
+
+/// How an operator runs the exchange.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its identity.
+    pub own: OwnCredential,
+    /// Production or test.
+    pub domain: Domain,
+    /// The methods it runs.
+    pub methods: Vec<Method>,
+    /// The suites it runs.
+    pub suites: Vec<Suite>,
+    /// Evidence formats that it asks for.
+    pub evidence_formats: Vec<u64>,
+    /// Milliseconds after which a session that nobody goes on with is given up.
+    pub patience: u64,
+}
+
+impl Config {
+    /// Method 0, all suites, no evidence, five minutes.
+    pub fn new(own: OwnCredential, domain: Domain) -> Self {
+        Self {
+            own,
+            domain,
+            methods: alloc::vec![Method::SignSign],
+            suites: Suite::ALL.to_vec(),
+            evidence_formats: Vec::new(),
+            patience: 300_000,
+        }
+    }
+}
+
+/// The operator's world, lent for one call. No database: see [`Question`].
+pub struct Desk<'a> {
+    /// Primitives.
+    pub crypto: &'a dyn Crypto,
+    /// Randomness.
+    pub rng: &'a mut dyn Rng,
+    /// The identity key.
+    pub keys: &'a dyn KeyStore,
+    /// Which manufacturers to believe.
+    pub anchors: &'a dyn TrustAnchors,
+    /// The calendar date.
+    pub date: Date,
+}
+
+impl core::fmt::Debug for Desk<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Desk(..)")
+    }
+}
+
+/// What the operator wants done.
+#[derive(Debug)]
+pub enum Action {
+    /// Send these bytes to the device.
+    Send(Vec<u8>),
+    /// Call [`Operator::handle_timeout`] at this moment. Replaces the moment named before.
+    WakeAt(Millis),
+    /// Answer this with [`Operator::answer`].
+    Ask(Question),
+    /// The machine has ended. It still repeats its last message to a device that did not get it.
+    Finished(Result<(), Error>),
+}
+
+/// What only the operator's own systems can decide, compute or keep.
+#[derive(Debug)]
+pub enum Question {
+    /// Is this device welcome? Answer [`Answer::Appraised`].
+    Appraise(Box<Visitor>),
+    /// Which subscription is for this transaction? The same txn gets the same one. Answer [`Answer::Reserved`].
+    Reserve {
+        /// The device.
+        device: DeviceId,
+        /// The transaction.
+        txn: Txn,
+    },
+    /// OPc from this K (TS 35.206 §8.2); OP may live in an HSM. Answer [`Answer::Opc`].
+    ComputeOpc {
+        /// K.
+        k: Secret<16>,
+    },
+    /// Make this durable. Answer [`Answer::Logged`] when it is.
+    Log(LogEntry),
+    /// Make the core network accept this credential, in place of what it had for the same SUPI. Answer
+    /// [`Answer::CoreReady`] when it does.
+    PutIntoCore(Box<CoreCredential>),
+    /// What does the log say about this transaction? Answer [`Answer::Recalled`].
+    Recall {
+        /// The device.
+        device: DeviceId,
+        /// The transaction.
+        txn: Txn,
+    },
+}
+
+/// An authenticated device and what it asks for.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// Who it is, and under which anchor.
+    pub device: Peer,
+    /// The transaction.
+    pub txn: Txn,
+    /// What it wants.
+    pub operation: Operation,
+    /// Its request counter. One that is not above the last one means a clone, or an old session.
+    pub counter: Counter,
+    /// What it has.
+    pub state: DeviceState,
+    /// Evidence of its state, bound to this session by `evidence_binding`.
+    pub evidence: Option<Vec<u8>>,
+    /// TH_3.
+    pub evidence_binding: Hash,
+    /// Numbers of algorithm sets that it runs.
+    pub algorithms: Vec<u64>,
+    /// Receipts that it holds, not verified yet.
+    pub receipts: Vec<Vec<u8>>,
+}
+
+/// A credential for the core network (UDM, HSS, AuC).
+#[derive(Debug)]
+pub struct CoreCredential {
+    /// The subscription.
+    pub supi: Supi,
+    /// The device's request counter: the core's entry must not go back to an older one.
+    pub counter: Counter,
+    /// The epoch.
+    pub epoch: u32,
+    /// The algorithm set.
+    pub algorithm: Algorithm,
+    /// K.
+    pub k: Secret<16>,
+    /// OPc.
+    pub opc: Secret<16>,
+    /// The SQN that the activation challenge used: the next one must be above it.
+    pub sqn: Sqn,
+}
+
+/// A subscription set aside for a transaction.
+#[derive(Clone, Debug)]
+pub struct Reservation {
+    /// Its SUPI.
+    pub supi: Supi,
+    /// Above every epoch offered to this device before.
+    pub epoch: u32,
+    /// For the activation challenge; used up by it.
+    pub sqn: Sqn,
+    /// The authentication management field; the separation bit set for 5G and EPS (TS 33.102 Annex H).
+    pub management_field: Amf,
+    /// SUCI data, encoded, if any: see [`OwnedPart`].
+    pub suci: Option<OwnedPart>,
+    /// Service profile, encoded, if any: see [`OwnedPart`].
+    pub profile: Option<OwnedPart>,
+}
+
+/// A part of the package that came from the operator's own systems, encoded and checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedPart(Vec<u8>);
+
+impl OwnedPart {
+    /// SUCI data.
+    pub fn suci(data: &SuciData<'_>) -> Self {
+        Self(wire::encode(data))
+    }
+
+    /// A service profile.
+    pub fn profile(profile: &ServiceProfile<'_>) -> Self {
+        Self(wire::encode(profile))
+    }
+}
+
+/// What the log says about a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recalled {
+    /// The offer.
+    pub offered: Offered,
+    /// Whether it was confirmed.
+    pub confirmed: bool,
+}
+
+/// An answer to a [`Question`].
+#[derive(Debug)]
+pub enum Answer {
+    /// To [`Question::Appraise`]: welcome, or why not.
+    Appraised(Result<(), Code>),
+    /// To [`Question::Reserve`].
+    Reserved(Result<Reservation, Code>),
+    /// To [`Question::ComputeOpc`].
+    Opc(Secret<16>),
+    /// To [`Question::Log`]: durable, or why not.
+    Logged(Result<(), Code>),
+    /// To [`Question::PutIntoCore`]: accepted, or why not.
+    CoreReady(Result<(), Code>),
+    /// To [`Question::Recall`].
+    Recalled(Option<Recalled>),
+}
+
+/// One session with one device.
+#[derive(Debug)]
+pub struct Operator {
+    config: Config,
+    state: State,
+    /// SHA-256 of the last message that was taken in.
+    taken: Option<Hash>,
+    /// What was sent in answer to it.
+    sent: Option<Vec<u8>>,
+    deadline: Option<Millis>,
+    actions: VecDeque<Action>,
+}
+
+#[derive(Debug)]
+enum State {
+    AwaitMessage1,
+    AwaitMessage3(responder::AwaitMessage3),
+    Appraising(Box<Case>),
+    Reserving(Box<Case>),
+    ComputingOpc(Box<Case>, Box<Draft>),
+    LoggingOffer(Box<Case>, Box<Sealed>, Box<CoreCredential>),
+    PuttingIntoCore(Box<Case>, Box<Sealed>),
+    AwaitConfirm(Box<Expected>),
+    LoggingConfirm(Box<Expected>, Complete),
+    Recalling(Box<Case>),
+    LoggingResume(Box<Case>, u64),
+    Ended,
+}
+
+/// A device at the desk: authenticated, waiting for message_4.
+#[derive(Debug)]
+struct Case {
+    handshake: responder::Message3Accepted,
+    visitor: Visitor,
+}
+
+/// A credential in the making.
+#[derive(Debug)]
+struct Draft {
+    reservation: Reservation,
+    k: Secret<16>,
+}
+
+/// A package that is ready to go.
+#[derive(Debug)]
+struct Sealed {
+    package: Vec<u8>,
+    expected: Expected,
+}
+
+/// What `confirm` has to say.
+#[derive(Debug)]
+struct Expected {
+    channel: Channel,
+    device: Peer,
+    txn: Txn,
+    supi: Supi,
+    epoch: u32,
+    package_hash: Hash,
+    xres: [u8; 8],
+}
+
+impl Operator {
+    /// A machine for a new session.
+    pub const fn new(config: Config) -> Self {
+        Self { config, state: State::AwaitMessage1, taken: None, sent: None, deadline: None, actions: VecDeque::new() }
+    }
+
+    /// Takes in what came from the device.
+    ///
+    /// # Errors
+    /// Says whose move it is. If the machine ended with it, [`Action::Finished`] follows; if not, it is as if the bytes
+    /// had never come. Nothing has been logged in either case.
+    pub fn handle_message(&mut self, bytes: &[u8], now: Millis, desk: &mut Desk<'_>) -> Result<(), Error> {
+        if bytes.len() > wire::MAX_MESSAGE {
+            return Err(Malformed::TooLong.into());
+        }
+        let hash = desk.crypto.sha256(&[bytes]);
+        if self.taken == Some(hash) {
+            // A repetition: the same bytes again, or nothing while the answer is still in the making.
+            self.actions.extend(self.sent.clone().map(Action::Send));
+            return Ok(());
+        }
+        // Look first, move second: bytes that cannot be the next message leave the state alone.
+        match &mut self.state {
+            State::AwaitMessage1 => {}
+            State::AwaitMessage3(_) => {
+                if wire::decode::<&[u8]>(bytes).is_err() && edhoc::is_error_message(bytes) {
+                    let refused = edhoc::read_error(bytes)?;
+                    return self.end(Err(refused.into()));
+                }
+                wire::decode::<&[u8]>(bytes)?;
+            }
+            State::AwaitConfirm(expected) => {
+                let text = expected.channel.open(bytes, desk.crypto)?;
+                self.taken = Some(hash);
+                self.sent = None;
+                let result = self.confirm(text.bytes(), desk);
+                return result.or_else(|error| self.end(Err(error)));
+            }
+            _ => return Err(Misbehaved::UnexpectedMessage.into()),
+        }
+        let result = match core::mem::replace(&mut self.state, State::Ended) {
+            State::AwaitMessage1 => self.message_1(bytes, now, desk),
+            State::AwaitMessage3(handshake) => self.message_3(handshake, bytes, desk),
+            _ => Err(Misbehaved::UnexpectedMessage.into()),
+        };
+        self.taken = Some(hash);
+        result.or_else(|error| {
+            if let Some(message) = edhoc::error_message(&error, &self.config.suites) {
+                self.send(message);
+            }
+            self.end(Err(error))
+        })
+    }
+
+    /// Gives up a session that nobody went on with.
+    ///
+    /// # Errors
+    /// [`Error::Unanswered`]; the machine has ended.
+    pub fn handle_timeout(&mut self, now: Millis) -> Result<(), Error> {
+        match (&self.state, self.deadline) {
+            (State::Ended, _) | (_, None) => Ok(()),
+            (_, Some(deadline)) if now < deadline => Ok(()),
+            _ => self.end(Err(Error::Unanswered)),
+        }
+    }
+
+    /// The next thing to do; `None` when it is time to wait.
+    pub fn poll(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Goes on with the answer to the question asked last.
+    ///
+    /// # Errors
+    /// [`Misuse::NotNow`] for an answer to another question: nothing has changed. Otherwise the machine has ended, and
+    /// [`Action::Finished`] follows.
+    pub fn answer(&mut self, answer: Answer, desk: &mut Desk<'_>) -> Result<(), Error> {
+        let fits = matches!(
+            (&self.state, &answer),
+            (State::Appraising(_), Answer::Appraised(_))
+                | (State::Reserving(_), Answer::Reserved(_))
+                | (State::ComputingOpc(..), Answer::Opc(_))
+                | (State::LoggingOffer(..) | State::LoggingConfirm(..) | State::LoggingResume(..), Answer::Logged(_))
+                | (State::PuttingIntoCore(..), Answer::CoreReady(_))
+                | (State::Recalling(_), Answer::Recalled(_))
+        );
+        if !fits {
+            return Err(Misuse::NotNow("this question was not asked").into());
+        }
+        let result = match (core::mem::replace(&mut self.state, State::Ended), answer) {
+            (State::Appraising(case), Answer::Appraised(Ok(()))) => self.appraised(case, desk),
+            (State::Reserving(case), Answer::Reserved(Ok(reservation))) => self.reserved(case, reservation, desk),
+            (State::ComputingOpc(case, draft), Answer::Opc(opc)) => self.opc(case, *draft, opc, desk),
+            (State::LoggingOffer(case, sealed, credential), Answer::Logged(Ok(()))) => {
+                self.ask(Question::PutIntoCore(credential));
+                self.state = State::PuttingIntoCore(case, sealed);
+                Ok(())
+            }
+            (State::PuttingIntoCore(case, sealed), Answer::CoreReady(Ok(()))) => self.core_ready(case, *sealed, desk),
+            (State::LoggingConfirm(expected, complete), Answer::Logged(Ok(()))) => {
+                self.confirm_logged(*expected, &complete, desk)
+            }
+            (State::Recalling(case), Answer::Recalled(recalled)) => self.recalled(case, recalled, desk),
+            (State::LoggingResume(case, sequence), Answer::Logged(Ok(()))) => self.resumed(case, sequence, desk),
+            (
+                State::Appraising(case)
+                | State::Reserving(case)
+                | State::LoggingOffer(case, ..)
+                | State::PuttingIntoCore(case, _)
+                | State::LoggingResume(case, _),
+                Answer::Appraised(Err(code))
+                | Answer::Reserved(Err(code))
+                | Answer::Logged(Err(code))
+                | Answer::CoreReady(Err(code)),
+            ) => self.refuse(case, code, desk),
+            // The device holds a signed receipt and resumes; nothing may tell it that this is complete.
+            (State::LoggingConfirm(..), Answer::Logged(Err(_))) => Err(Backend::Store.into()),
+            _ => Err(Misuse::NotNow("this question was not asked").into()),
+        };
+        result.or_else(|error| self.end(Err(error)))
+    }
+
+    // ------------------------------------------------------------------------------------------ the messages
+
+    fn message_1(&mut self, bytes: &[u8], now: Millis, desk: &mut Desk<'_>) -> Result<(), Error> {
+        let Config { own, domain, methods, suites, evidence_formats, patience } = &self.config;
+        let mut message = responder::read(bytes, methods, suites, desk.crypto)?;
+        let hello: Hello<'_> = wire::decode(message::take_ead(message.unverified_ead())?)?;
+        if hello.domain != *domain {
+            return Err(Misbehaved::WrongDomain.into());
+        }
+        let terms = wire::encode(&Terms {
+            domain: *domain,
+            evidence_formats: evidence_formats.iter().copied().take(message::MAX_CHOICES).collect(),
+            voucher: None,
+        });
+        let ead_2 = [EadItem { label: EAD_LABEL, critical: true, value: Some(&terms) }];
+        let c_r = ConnectionId::random(desk.rng, Some(message.c_i()))?;
+        let (handshake, message_2) = message.write(&c_r, own, &ead_2, desk.keys, desk.crypto, desk.rng)?;
+        let deadline = now.after(*patience);
+        self.deadline = Some(deadline);
+        self.state = State::AwaitMessage3(handshake);
+        self.send(message_2);
+        self.actions.push_back(Action::WakeAt(deadline));
+        Ok(())
+    }
+
+    fn message_3(
+        &mut self,
+        handshake: responder::AwaitMessage3,
+        bytes: &[u8],
+        desk: &mut Desk<'_>,
+    ) -> Result<(), Error> {
+        let Config { own, domain, .. } = &self.config;
+        let message = handshake.read(bytes, desk.crypto)?;
+        let device =
+            trust::verify(&message.claimed()?, Role::Device, *domain, desk.anchors, desk.crypto, Some(desk.date))?;
+        let mut handshake = message.accept(device, own, desk.crypto)?;
+        let evidence_binding = *handshake.th_3();
+        let device = handshake.session().peer().get().clone();
+        let request = message::take_ead(handshake.ead())?.to_vec();
+        let request: Request<'_> = wire::decode(&request)?;
+        let visitor = Visitor {
+            device,
+            txn: request.txn,
+            operation: request.operation,
+            counter: request.counter,
+            evidence: request.evidence.map(<[u8]>::to_vec),
+            evidence_binding,
+            algorithms: request.algorithms.to_vec(),
+            receipts: request.receipts.iter().flatten().map(|receipt| receipt.to_vec()).collect(),
+            state: request.state,
+        };
+        self.sent = None;
+        self.ask(Question::Appraise(Box::new(visitor.clone())));
+        self.state = State::Appraising(Box::new(Case { handshake, visitor }));
+        Ok(())
+    }
+
+    /// An authenticated record: from here on an error is the device's, and ends the machine.
+    fn confirm(&mut self, text: &[u8], desk: &mut Desk<'_>) -> Result<(), Error> {
+        let State::AwaitConfirm(expected) = core::mem::replace(&mut self.state, State::Ended) else {
+            return Err(Misbehaved::UnexpectedMessage.into());
+        };
+        let confirm: Confirm<'_> = wire::decode(text)?;
+        if confirm.txn != expected.txn {
+            return Err(Misbehaved::WrongTransaction.into());
+        }
+        let receipt = Receipt::verify(confirm.receipt, expected.device.public_key(), desk.crypto)?;
+        let fits = crypto::equal(confirm.res, &expected.xres)
+            && self.fits(&receipt, &expected.txn, &expected.supi, expected.epoch, &expected.package_hash, desk.crypto);
+        if !fits {
+            return Err(Misbehaved::WrongReceipt.into());
+        }
+        self.ask(Question::Log(LogEntry::Confirmed(Confirmed {
+            txn: expected.txn,
+            device: expected.device.name().to_string(),
+            epoch: expected.epoch,
+            receipt: confirm.receipt.to_vec(),
+        })));
+        let complete = Complete { txn: expected.txn, acknowledged: receipt.sequence };
+        self.state = State::LoggingConfirm(expected, complete);
+        Ok(())
+    }
+
+    /// Whether a receipt tells of this very credential.
+    fn fits(
+        &self,
+        receipt: &Receipt,
+        txn: &Txn,
+        supi: &Supi,
+        epoch: u32,
+        package_hash: &Hash,
+        crypto: &dyn Crypto,
+    ) -> bool {
+        receipt.domain == self.config.domain
+            && receipt.event == Event::Activated
+            && receipt.txn == *txn
+            && receipt.supi_hash == message::supi_hash(txn, supi, crypto)
+            && receipt.epoch == epoch
+            && receipt.package_hash == *package_hash
+    }
+
+    // ------------------------------------------------------------------------------------------ the answers
+
+    fn appraised(&mut self, case: Box<Case>, desk: &mut Desk<'_>) -> Result<(), Error> {
+        let Visitor { device, txn, operation, state, algorithms, .. } = &case.visitor;
+        let (device, txn) = (*device.name(), *txn);
+        let algorithm = algorithms.iter().find_map(|number| Algorithm::from_number(*number));
+        match operation {
+            Operation::Provision if state.active.is_some() || state.pending.is_some() => {
+                self.refuse(case, Code::WrongOperation, desk)
+            }
+            Operation::Provision if algorithm.is_none() => self.refuse(case, Code::NoCommonAlgorithm, desk),
+            Operation::Provision => {
+                self.ask(Question::Reserve { device, txn });
+                self.state = State::Reserving(case);
+                Ok(())
+            }
+            Operation::Resume => {
+                self.ask(Question::Recall { device, txn });
+                self.state = State::Recalling(case);
+                Ok(())
+            }
+        }
+    }
+
+    fn reserved(&mut self, case: Box<Case>, reservation: Reservation, desk: &mut Desk<'_>) -> Result<(), Error> {
+        let name = KeyName {
+            algorithm: Algorithm::Milenage,
+            supi: &reservation.supi,
+            epoch: reservation.epoch,
+            txn: &case.visitor.txn,
+        };
+        let k = credential::derive_k(&name, case.handshake.session(), desk.crypto)?;
+        self.ask(Question::ComputeOpc { k: Secret::from_slice(k.bytes())? });
+        self.state = State::ComputingOpc(case, Box::new(Draft { reservation, k }));
+        Ok(())
+    }
+
+    fn opc(&mut self, case: Box<Case>, draft: Draft, opc: Secret<16>, desk: &mut Desk<'_>) -> Result<(), Error> {
+        let Draft { reservation, k } = draft;
+        let Reservation { supi, epoch, sqn, management_field, suci, profile } = &reservation;
+        let Visitor { device, txn, counter, .. } = &case.visitor;
+        let mut rand = [0; 16];
+        desk.rng.fill(&mut rand)?;
+        let vector = aka::vector(&Milenage::new(&k, &opc), &rand, *sqn, *management_field);
+        let package = Package {
+            epoch: *epoch,
+            supi: *supi,
+            algorithm: Algorithm::Milenage,
+            parameters: MilenageParameters { opc: opc.bytes() },
+            challenge: vector.challenge,
+            suci: suci.as_ref().map(|part| wire::decode(&part.0)).transpose()?,
+            profile: profile.as_ref().map(|part| wire::decode(&part.0)).transpose()?,
+            activation: Activation::OneShot,
+            previous: Previous::None,
+        };
+        let session = case.handshake.session();
+        let sealed = credential::seal(&package, self.config.domain, txn, session, desk.crypto)?;
+        drop(package);
+        let package_hash = credential::package_hash(&sealed, desk.crypto);
+        let expected = Expected {
+            channel: Channel::new(Role::Operator, session, &package_hash, desk.crypto)?,
+            device: device.clone(),
+            txn: *txn,
+            supi: *supi,
+            epoch: *epoch,
+            package_hash,
+            xres: vector.xres,
+        };
+        self.ask(Question::Log(LogEntry::Offered(Offered {
+            txn: *txn,
+            device: device.name().to_string(),
+            counter: (counter.request, counter.retry),
+            supi: supi.as_str().to_string(),
+            epoch: *epoch,
+            package_hash,
+        })));
+        let credential = CoreCredential {
+            supi: *supi,
+            counter: *counter,
+            epoch: *epoch,
+            algorithm: Algorithm::Milenage,
+            k,
+            opc,
+            sqn: *sqn,
+        };
+        self.state = State::LoggingOffer(case, Box::new(Sealed { package: sealed, expected }), Box::new(credential));
+        Ok(())
+    }
+
+    fn core_ready(&mut self, case: Box<Case>, sealed: Sealed, desk: &mut Desk<'_>) -> Result<(), Error> {
+        let Sealed { package, expected } = sealed;
+        self.message_4(*case, &Offer::Package(PackageOffer { txn: expected.txn, sealed: &package }), desk)?;
+        self.state = State::AwaitConfirm(Box::new(expected));
+        Ok(())
+    }
+
+    fn confirm_logged(
+        &mut self,
+        mut expected: Expected,
+        complete: &Complete,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), Error> {
+        let record = expected.channel.seal(&wire::encode(complete), desk.crypto)?;
+        self.send(record);
+        self.end(Ok(()))
+    }
+
+    fn recalled(&mut self, case: Box<Case>, recalled: Option<Recalled>, desk: &mut Desk<'_>) -> Result<(), Error> {
+        let Visitor { device, txn, receipts, .. } = &case.visitor;
+        // The last receipt is the one that this transaction ended with; it names everything.
+        let Some((recalled, encoded)) = recalled.zip(receipts.last()) else {
+            return self.refuse(case, Code::Conflict, desk);
+        };
+        let receipt = Receipt::verify(encoded, device.public_key(), desk.crypto)?;
+        let Offered { supi, epoch, package_hash, .. } = &recalled.offered;
+        let supi: Supi = supi.parse().map_err(|_| Backend::Store)?;
+        if !self.fits(&receipt, txn, &supi, *epoch, package_hash, desk.crypto) {
+            return self.refuse(case, Code::Conflict, desk);
+        }
+        if recalled.confirmed {
+            return self.resumed(case, receipt.sequence, desk);
+        }
+        self.ask(Question::Log(LogEntry::Confirmed(Confirmed {
+            txn: *txn,
+            device: device.name().to_string(),
+            epoch: *epoch,
+            receipt: encoded.clone(),
+        })));
+        self.state = State::LoggingResume(case, receipt.sequence);
+        Ok(())
+    }
+
+    fn resumed(&mut self, case: Box<Case>, acknowledged: u64, desk: &mut Desk<'_>) -> Result<(), Error> {
+        let txn = case.visitor.txn;
+        self.message_4(*case, &Offer::Status(Status { txn, acknowledged }), desk)?;
+        self.end(Ok(()))
+    }
+
+    /// Says no, in an authenticated message_4.
+    fn refuse(&mut self, case: Box<Case>, code: Code, desk: &mut Desk<'_>) -> Result<(), Error> {
+        let refusal = Refusal { txn: case.visitor.txn, code, retry_after: None };
+        self.message_4(*case, &Offer::Refusal(refusal), desk)?;
+        self.end(Err(Refused::Code(code).into()))
+    }
+
+    fn message_4(&mut self, case: Case, offer: &Offer<'_>, desk: &mut Desk<'_>) -> Result<(), Error> {
+        let offer = wire::encode(offer);
+        let ead_4 = [EadItem { label: EAD_LABEL, critical: true, value: Some(&offer) }];
+        let (_, message_4) = case.handshake.write(&ead_4, desk.crypto)?;
+        self.send(message_4);
+        Ok(())
+    }
+
+    // ------------------------------------------------------------------------------------------ actions
+
+    fn ask(&mut self, question: Question) {
+        self.actions.push_back(Action::Ask(question));
+    }
+
+    fn send(&mut self, bytes: Vec<u8>) {
+        self.sent = Some(bytes.clone());
+        self.actions.push_back(Action::Send(bytes));
+    }
+
+    fn end(&mut self, result: Result<(), Error>) -> Result<(), Error> {
+        self.state = State::Ended;
+        self.actions.push_back(Action::Finished(result));
+        result
+    }
+}

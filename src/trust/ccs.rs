@@ -1,0 +1,154 @@
+//! Raw public keys: a CWT Claims Set that this party was given beforehand and finds again by `kid`.
+//!
+//! ```text
+//! ccs = { 2: sub tstr, ? 4: exp uint, ? 5: nbf uint, 8: cnf { 1: COSE_Key } }      RFC 8392 §3, RFC 8747 §3.2
+//! COSE_Key = { 1: 2, 2: kid bstr, -1: 1, -2: x bstr .size 32, -3: y bstr .size 32 / bool }   RFC 9053 §7.1.1; EC2, P-256
+//! ```
+//!
+//! A CCS is not signed. What makes it worth anything is that somebody put it here on purpose, for one role and one
+//! domain: [`Pinned::from_ccs`] is that act, so it is for bytes from a configuration, never from a message.
+//!
+//! `sub` is required, because a credential without an identity opens the door to misbinding (RFC 9528 Appendix D.2),
+//! and so is `kid`. Other claims with non-negative numbers are skipped; they stay in the transcript, which holds the
+//! bytes as given. A COSE_Key that restricts itself (`alg`, `key_ops`) is refused, since the restriction would not be
+//! kept here.
+
+use alloc::boxed::Box;
+
+use super::{Date, MAX_KID, Peer, Usage};
+use crate::{
+    crypto::{Crypto, PublicKey},
+    error::{Malformed, Result, Untrusted},
+    identity::{Domain, PeerName, Role},
+    wire::{Kind, Raw, Reader, Wire, Writer, decode, wire_map},
+};
+
+/// COSE key type EC2 (RFC 9053 §7.1).
+const EC2: u64 = 2;
+/// COSE curve P-256 (RFC 9053 §7.1).
+const P_256: u64 = 1;
+
+wire_map! {
+    struct Claims<'a> {
+        2 => sub: &'a str,
+        4 => exp: Option<u64>,
+        5 => nbf: Option<u64>,
+        8 => cnf: Confirmation<'a>,
+    }
+}
+
+wire_map! {
+    struct Confirmation<'a> {
+        1 => key: CoseKey<'a>,
+    }
+}
+
+wire_map! {
+    struct CoseKey<'a> {
+        1 => kty: u64,
+        2 => kid: &'a [u8],
+        3 => alg: Option<Raw<'a>>,
+        4 => key_ops: Option<Raw<'a>>,
+        -1 => crv: u64,
+        -2 => x: [u8; 32],
+        -3 => y: Y,
+    }
+}
+
+/// The y-coordinate, or only its sign: `true` if it is odd (RFC 9053 §7.1.1, SEC 1 §2.3.3).
+enum Y {
+    Coordinate([u8; 32]),
+    Odd(bool),
+}
+
+impl Wire<'_> for Y {
+    fn write(&self, writer: &mut Writer<'_>) {
+        match self {
+            Self::Coordinate(y) => writer.bytes(y),
+            Self::Odd(odd) => writer.boolean(*odd),
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        match reader.peek()? {
+            Kind::Bytes => Wire::read(reader).map(Self::Coordinate),
+            _ => reader.boolean().map(Self::Odd),
+        }
+    }
+}
+
+impl CoseKey<'_> {
+    fn point(&self, crypto: &dyn Crypto) -> Result<PublicKey> {
+        if self.kty != EC2 || self.crv != P_256 {
+            return Err(Malformed::OutOfRange.into());
+        }
+        if self.alg.is_some() || self.key_ops.is_some() {
+            return Err(Malformed::Forbidden.into());
+        }
+        // SEC 1 §2.3.3: 4 ‖ x ‖ y, or 2 or 3 ‖ x.
+        let point = match &self.y {
+            Y::Coordinate(y) => crypto.point(&[&[4], self.x.as_slice(), y].concat()),
+            Y::Odd(odd) => crypto.point(&[&[if *odd { 3 } else { 2 }], self.x.as_slice()].concat()),
+        };
+        Ok(point?)
+    }
+}
+
+/// A raw public key accepted by its `kid`, for one role and one domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pinned {
+    kid: Box<[u8]>,
+    not_before: Option<Date>,
+    expires: Option<Date>,
+    peer: Peer,
+}
+
+impl Pinned {
+    /// Parses a CCS that this party was given by somebody it believes, and pins it.
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is not as this module's header has it;
+    /// [`InvalidPoint`](crate::error::Misbehaved::InvalidPoint) if its key is no point of P-256.
+    pub fn from_ccs(ccs: &[u8], role: Role, domain: Domain, crypto: &dyn Crypto) -> Result<Self> {
+        let claims: Claims<'_> = decode(ccs)?;
+        let key = &claims.cnf.key;
+        if key.kid.len() > MAX_KID {
+            return Err(Malformed::TooLong.into());
+        }
+        let name: PeerName = claims.sub.parse()?;
+        Ok(Self {
+            kid: key.kid.into(),
+            not_before: claims.nbf.map(Date),
+            expires: claims.exp.map(Date),
+            peer: Peer::new(ccs, key.point(crypto)?, name, role, domain, Usage::ANY),
+        })
+    }
+
+    /// The identifier that a peer names this key by.
+    pub const fn kid(&self) -> &[u8] {
+        &self.kid
+    }
+
+    /// Whom it belongs to. Pinned, so as believed as it will ever be; but only [`verify`](super::verify) holds it
+    /// against role, domain and date.
+    pub const fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Whether it may be looked up so.
+    pub(super) fn is_for(&self, role: Role, domain: Domain, kid: &[u8]) -> bool {
+        self.peer.role() == role && self.peer.domain() == domain && *self.kid == *kid
+    }
+
+    /// RFC 8392 §3.1.4 and §3.1.5. Without a clock nothing can be said.
+    pub(super) fn check_date(&self, date: Option<Date>) -> Result<(), Untrusted> {
+        let Some(date) = date else { return Ok(()) };
+        if self.not_before.is_some_and(|not_before| date < not_before) {
+            return Err(Untrusted::NotYetValid);
+        }
+        if self.expires.is_some_and(|expires| date >= expires) {
+            return Err(Untrusted::Expired);
+        }
+        Ok(())
+    }
+}

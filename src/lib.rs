@@ -13,6 +13,8 @@ pub mod edhoc;
 pub mod error;
 pub mod identity;
 pub mod provisioning;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod store;
 pub mod trust;
 pub mod wire;

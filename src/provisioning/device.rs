@@ -412,6 +412,18 @@ impl Device {
     }
 }
 
+/// What a device's store says it has: the subscription, and whether the operator has confirmed it. `None` on a device
+/// without one.
+///
+/// # Errors
+/// [`Backend::Store`].
+pub fn subscription(subscriptions: &dyn SubscriptionStore) -> Result<Option<(Subscription, bool)>, Backend> {
+    Ok(Durable::load(subscriptions)?.active.map(|active| {
+        let Active { supi, epoch, algorithm, confirmed, .. } = active;
+        (Subscription { supi, epoch, algorithm }, confirmed)
+    }))
+}
+
 /// Answers a challenge of the network with the subscription in use. The SQN is durable before the answer is returned.
 ///
 /// # Errors
@@ -450,7 +462,9 @@ wire_array! {
     #[derive(Clone, Debug)]
     struct Active {
         slot: Slot,
+        supi: Supi,
         epoch: u32,
+        algorithm: Algorithm,
         txn: Txn,
         package_hash: Hash,
         confirmed: bool,
@@ -545,7 +559,9 @@ impl Durable {
         next.receipts.push(receipt);
         next.active = Some(Active {
             slot,
+            supi: installed.supi,
             epoch: installed.epoch,
+            algorithm: installed.algorithm,
             txn: *txn,
             package_hash: installed.package_hash,
             confirmed: false,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ccs = { 2: sub tstr, ? 4: exp uint, ? 5: nbf uint, 8: cnf { 1: COSE_Key } }      RFC 8392 §3, RFC 8747 §3.2
-//! COSE_Key = { 1: 2, 2: kid bstr, -1: 1, -2: x bstr .size 32, -3: y bstr .size 32 / bool }   RFC 9053 §7.1.1; EC2, P-256
+//! COSE_Key = { 1: 2, 2: kid bstr, -1: 1, -2: x bstr .size 32, -3: y bstr .size 32 / bool }  RFC 9053 §7.1.1
 //! ```
 //!
 //! A CCS is not signed. What makes it worth anything is that somebody put it here on purpose, for one role and one

@@ -1,0 +1,150 @@
+//! An operator's own systems, in memory: the pool of SUPIs, OP, the log, the core network.
+//!
+//! It answers the questions of the operator machine as a database, an HSM and a UDM would. Read it as an example of what
+//! each answer has to guarantee.
+
+use alloc::{collections::BTreeMap, string::ToString, vec::Vec};
+
+use crate::{
+    aka::{self, Ind, Milenage, Sqn, Vector, milenage},
+    credential::{ServiceProfile, Txn},
+    crypto::{Rng, Secret},
+    error::{Backend, Code},
+    identity::{DeviceId, Supi},
+    provisioning::{
+        log::LogEntry,
+        operator::{Answer, CoreCredential, OwnedPart, Question, Recalled, Reservation},
+    },
+};
+
+/// Separation bit set (TS 33.102 Annex H).
+const MANAGEMENT_FIELD: [u8; 2] = [0x80, 0x00];
+
+/// An operator's systems.
+#[derive(Debug)]
+pub struct Home {
+    op: Secret<16>,
+    pool: Vec<Supi>,
+    reserved: BTreeMap<(DeviceId, Txn), Supi>,
+    /// The last epoch offered to each device.
+    epochs: BTreeMap<DeviceId, u32>,
+    /// The highest request counter logged for each device.
+    counters: BTreeMap<DeviceId, (u32, u32)>,
+    /// The log, in CBOR, as a database would hold it.
+    log: Vec<Vec<u8>>,
+    core: BTreeMap<Supi, CoreCredential>,
+}
+
+impl Home {
+    /// Systems with this OP and these free SUPIs.
+    pub const fn new(op: Secret<16>, pool: Vec<Supi>) -> Self {
+        Self {
+            op,
+            pool,
+            reserved: BTreeMap::new(),
+            epochs: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            log: Vec::new(),
+            core: BTreeMap::new(),
+        }
+    }
+
+    /// Answers a question of the operator machine.
+    pub fn answer(&mut self, question: Question) -> Answer {
+        match question {
+            Question::Appraise(visitor) => {
+                let counter = (visitor.counter.request, visitor.counter.retry);
+                let fresh = self.counters.get(visitor.device.name()).is_none_or(|highest| counter > *highest);
+                Answer::Appraised(if fresh { Ok(()) } else { Err(Code::Conflict) })
+            }
+            Question::Reserve { device, txn } => Answer::Reserved(self.reserve(device, txn)),
+            Question::ComputeOpc { k } => Answer::Opc(milenage::opc(&k, &self.op)),
+            Question::Log(entry) => Answer::Logged(self.log(&entry)),
+            Question::PutIntoCore(credential) => Answer::CoreReady(self.put_into_core(*credential)),
+            Question::Recall { device, txn } => Answer::Recalled(self.recall(&device, &txn)),
+        }
+    }
+
+    fn reserve(&mut self, device: DeviceId, txn: Txn) -> Result<Reservation, Code> {
+        let supi = match self.reserved.get(&(device, txn)) {
+            Some(supi) => *supi,
+            None => {
+                let supi = self.pool.pop().ok_or(Code::PoolEmpty)?;
+                self.reserved.insert((device, txn), supi);
+                supi
+            }
+        };
+        let epoch = self.epochs.entry(device).or_default();
+        *epoch = epoch.checked_add(1).ok_or(Code::Conflict)?;
+        let first = Ind::new(0).and_then(|ind| Sqn::new(1, ind)).ok_or(Code::Conflict)?;
+        let profile = ServiceProfile { gpsi: None, dnn: Some("iot"), s_nssai: None, expiry: None, quota: None };
+        Ok(Reservation {
+            supi,
+            epoch: *epoch,
+            sqn: first,
+            management_field: MANAGEMENT_FIELD,
+            suci: None,
+            profile: Some(OwnedPart::profile(&profile)),
+        })
+    }
+
+    /// Compare and append in one step: this is where a clone, or a session that woke up late, is noticed.
+    fn log(&mut self, entry: &LogEntry) -> Result<(), Code> {
+        if let LogEntry::Offered(offered) = entry {
+            let device = offered.device.parse().map_err(|_| Code::Conflict)?;
+            if self.counters.get(&device).is_some_and(|highest| offered.counter <= *highest) {
+                return Err(Code::Conflict);
+            }
+            self.counters.insert(device, offered.counter);
+        }
+        self.log.push(entry.to_cbor().map_err(|_| Code::TryLater)?);
+        Ok(())
+    }
+
+    /// Never back to an older request of the device.
+    fn put_into_core(&mut self, credential: CoreCredential) -> Result<(), Code> {
+        match self.core.get(&credential.supi) {
+            Some(held) if held.counter >= credential.counter => Err(Code::Conflict),
+            _ => {
+                self.core.insert(credential.supi, credential);
+                Ok(())
+            }
+        }
+    }
+
+    fn recall(&self, device: &DeviceId, txn: &Txn) -> Option<Recalled> {
+        let device = device.to_string();
+        self.entries().fold(None, |recalled, entry| match entry {
+            LogEntry::Offered(offered) if offered.txn == *txn && offered.device == device => {
+                Some(Recalled { offered, confirmed: false })
+            }
+            LogEntry::Confirmed(confirmed) if confirmed.txn == *txn && confirmed.device == device => {
+                recalled.map(|recalled| Recalled { confirmed: true, ..recalled })
+            }
+            _ => recalled,
+        })
+    }
+
+    /// The log, oldest entry first.
+    pub fn entries(&self) -> impl Iterator<Item = LogEntry> {
+        self.log.iter().filter_map(|entry| LogEntry::from_cbor(entry).ok())
+    }
+
+    /// A fresh AKA vector for a subscriber, as the UDM makes one when its device attaches.
+    ///
+    /// # Errors
+    /// [`Backend::Store`] if the core does not know the SUPI; [`Backend::Random`].
+    pub fn challenge(&mut self, supi: &Supi, rng: &mut dyn Rng) -> Result<Vector, Backend> {
+        let credential = self.core.get_mut(supi).ok_or(Backend::Store)?;
+        let mut rand = [0; 16];
+        rng.fill(&mut rand)?;
+        credential.sqn = credential.sqn.next(credential.sqn.ind()).ok_or(Backend::Store)?;
+        let milenage = Milenage::new(&credential.k, &credential.opc);
+        Ok(aka::vector(&milenage, &rand, credential.sqn, MANAGEMENT_FIELD))
+    }
+
+    /// SUPIs that the core accepts.
+    pub fn subscribers(&self) -> impl Iterator<Item = &Supi> {
+        self.core.keys()
+    }
+}

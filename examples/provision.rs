@@ -1,7 +1,402 @@
-//! x
-fn main() {
-    let mut w = remote_provisioning::sim::World::new(7);
-    let r = w.run(&mut |t, e| println!("{t:?} {}", format!("{e:?}").chars().take(200).collect::<String>()));
-    println!("{r:?}");
-    w.assert_sound();
+//! A factory-new device becomes a subscriber, both sides in one process, over a simulated link.
+//!
+//! The plot: a device that holds an IDevID key, its certificate chain and one operator anchor meets its home operator,
+//! which holds a chain of its own, one manufacturer anchor, an OP value and eight free SUPIs. They run EDHOC method 0 in
+//! suite -24, derive K on both sides, prove with a real AKA run that they hold the same one, and the device attaches.
+//!
+//! ```text
+//! cargo run --example provision
+//! cargo run --example provision -- --loss 0.3 --seed 7     a link that loses messages; it still ends well
+//! cargo run --example provision -- --tamper 4              one byte of message 4 is flipped; it ends with an error
+//! ```
+//!
+//! Exit code 0: the device is a subscriber and has attached. 1: the exchange failed. 2: wrong usage.
+//! Left out: everything that `sim::World` does for its two machines; the quick start in the crate's documentation shows
+//! that loop in plain. The identities are published test data.
+#![allow(
+    clippy::print_stdout,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "an example talks to a person, and counts what it itself made"
+)]
+
+use std::process::ExitCode;
+
+use remote_provisioning::{
+    aka::{self, keys},
+    credential::SoftUsim,
+    crypto::{equal, rustcrypto::RustCrypto},
+    edhoc::is_error_message,
+    error::Error,
+    identity::{Plmn, Role},
+    provisioning::{
+        Millis, Question, device,
+        log::LogEntry,
+        message::{Hello, Operation, Receipt},
+    },
+    sim::{Event, SeededRng, World, identities, link::Fate},
+    store::{KeyStore, SubscriptionStore},
+    trust::CredentialId,
+    wire::{self, Kind, Reader},
+};
+
+const USAGE: &str = "usage: provision [--loss SHARE] [--seed NUMBER] [--tamper MESSAGE]
+  --loss SHARE      the link loses this share of the messages, 0 to 0.9 (default 0)
+  --seed NUMBER     the run follows from this number (default 1)
+  --tamper MESSAGE  one byte of this message is flipped whenever it is sent, 1 to 6";
+
+#[derive(Default)]
+struct Options {
+    loss: f64,
+    seed: u64,
+    tamper: Option<usize>,
+}
+
+fn main() -> ExitCode {
+    let options = match options(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(problem) => {
+            eprintln!("provision: {problem}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match story(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("\nFAILED: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut options = Options { seed: 1, ..Options::default() };
+    while let Some(name) = arguments.next() {
+        if !["--loss", "--seed", "--tamper"].contains(&name.as_str()) {
+            return Err(format!("unknown option {name}"));
+        }
+        let value = arguments.next().ok_or(format!("{name} needs a value"))?;
+        let bad = || format!("{name} {value}: not a number in its range");
+        match name.as_str() {
+            "--loss" => options.loss = value.parse().ok().filter(|loss| (0.0..=0.9).contains(loss)).ok_or_else(bad)?,
+            "--seed" => options.seed = value.parse().map_err(|_| bad())?,
+            _ => options.tamper = Some(value.parse().ok().filter(|number| (1..=6).contains(number)).ok_or_else(bad)?),
+        }
+    }
+    Ok(options)
+}
+
+fn story(options: &Options) -> Result<(), Error> {
+    let mut world = World::new(options.seed).losing(options.loss);
+    if let Some(number) = options.tamper {
+        world = world.tampering(number);
+    }
+    cast();
+    let before = world.store.fingerprint();
+    let mut teller = Teller::default();
+    let result = world.run(&mut |now, event| teller.tell(now, event));
+    teller.total(world.now);
+
+    let held = device::subscription(&world.store)?;
+    let subscription = match result {
+        Ok(subscription) => subscription,
+        Err(error) => {
+            match held {
+                None if world.store.slot(remote_provisioning::store::Slot::A)?.is_none() => {
+                    println!("The device holds its factory identity, an open request and no credential.");
+                }
+                None => println!("The device's slot is not empty: this must not be."),
+                Some((subscription, _)) => {
+                    println!(
+                        "The device holds {} whole, not yet confirmed; it resumes at its next start.",
+                        subscription.supi
+                    );
+                }
+            }
+            if world.store.fingerprint() == before {
+                println!("Its store is as it was.");
+            }
+            return Err(teller.first_error.unwrap_or(error));
+        }
+    };
+    println!("\nNew subscription: {}, epoch {}, {:?}", subscription.supi, subscription.epoch, subscription.algorithm);
+    attach(&mut world, &subscription, options.seed)
+}
+
+fn cast() {
+    let size = |chain: &[&[u8]]| chain.iter().map(|certificate| certificate.len()).sum::<usize>();
+    let (device, operator) = (size(&identities::device_chain()), size(&identities::operator_chain()));
+    println!("Device    IDevID key, chain of 2 certificates ({device} B), 1 operator anchor, no clock");
+    println!("Operator  key, chain of 2 certificates ({operator} B), 1 manufacturer anchor, OP, 8 free SUPIs");
+    println!("Profile   EDHOC method 0 (both sign), suite -24, test domain; identities are published test data\n");
+}
+
+/// The device attaches with its new credential: 5G AKA (TS 33.501 §6.1.3.2) as far as RES*.
+fn attach(world: &mut World, subscription: &device::Subscription, seed: u64) -> Result<(), Error> {
+    println!("\nFirst attach with it:");
+    let vector = world.home.challenge(&subscription.supi, &mut SeededRng::new(seed ^ 0xa77a))?;
+    println!("  network ─▶ device   RAND {}  AUTN {}", hex(&vector.challenge.rand), hex(&vector.challenge.autn));
+    let network = keys::serving_network_name(&Plmn::new("001", "01")?);
+    let rand = &vector.challenge.rand;
+    let answer = device::authenticate(&vector.challenge, &mut world.store, &mut SoftUsim)?;
+    let aka::Answer::Success { res, ck, ik } = answer else {
+        println!("  the device refuses the challenge: {answer:?}");
+        return Err(remote_provisioning::error::Untrusted::Authentication.into());
+    };
+    let res_star = keys::res_star(&ck, &ik, &network, rand, &res);
+    let xres_star = keys::res_star(&vector.ck, &vector.ik, &network, rand, &vector.xres);
+    println!("  device  ─▶ network  RES* ({} B), for {network}; its SQN is durable", res_star.len());
+    if !equal(&res_star, &xres_star) {
+        return Err(remote_provisioning::error::Untrusted::Authentication.into());
+    }
+    println!("  network             RES* = XRES*: the subscriber is attached");
+    Ok(())
+}
+
+/// Tells what happens, and keeps count.
+#[derive(Default)]
+struct Teller {
+    attempts: u32,
+    from_device: u32,
+    from_operator: u32,
+    device_knows: bool,
+    operator_knows: bool,
+    resuming: bool,
+    commits: usize,
+    sizes: Vec<usize>,
+    transmissions: u32,
+    transmitted: usize,
+    lost: u32,
+    damaged: u32,
+    first_error: Option<Error>,
+}
+
+impl Teller {
+    fn tell(&mut self, now: Millis, event: &Event<'_>) {
+        match event {
+            Event::Started { session } => {
+                self.attempts += 1;
+                (self.from_device, self.from_operator) = (0, 0);
+                (self.device_knows, self.operator_knows) = (false, false);
+                println!("{} ── attempt {session} ──", clock(now));
+            }
+            Event::Sent { from, number, again, bytes, fate } => self.sent(now, *from, *number, *again, bytes, *fate),
+            Event::Received { result: Ok(()), .. } => {}
+            Event::Received { by, result: Err(error) } => {
+                note(*by, &format!("notices: {error}"));
+                self.first_error.get_or_insert(*error);
+            }
+            Event::Authenticated(name) => {
+                self.device_knows = true;
+                note(Role::Device, &format!("the operator has proved to be {name}"));
+            }
+            Event::Asked(question) => self.asked(question),
+            Event::Committed { commits } => {
+                let what = match self.from_device {
+                    0 => "record: the request and its counter",
+                    2 if !self.resuming => "slot and record: the credential, in one step",
+                    _ => "record: confirmed, the receipt need not be kept",
+                };
+                self.commits = *commits;
+                note(Role::Device, &format!("DURABLE {what} (write {commits})"));
+            }
+            Event::Installed(subscription) => note(
+                Role::Device,
+                &format!("package opened, challenge answered: {}, epoch {}", subscription.supi, subscription.epoch),
+            ),
+            Event::Finished { by, result: Ok(()) } => note(*by, "done"),
+            Event::Finished { by, result: Err(error) } => {
+                note(*by, &format!("ends: {error}"));
+                self.first_error.get_or_insert(*error);
+            }
+        }
+    }
+
+    fn sent(&mut self, now: Millis, from: Role, number: usize, again: bool, bytes: &[u8], fate: Fate) {
+        self.transmissions += 1;
+        self.transmitted += bytes.len();
+        let fate = match fate {
+            Fate::Delivered(1) => String::new(),
+            Fate::Delivered(copies) => format!("  arrives {copies} times"),
+            Fate::Lost => {
+                self.lost += 1;
+                "  ✗ LOST".into()
+            }
+            Fate::Damaged(at) => {
+                self.damaged += 1;
+                format!("  ✗ byte {at} FLIPPED")
+            }
+        };
+        let arrow = if from == Role::Device { "D ──▶ H" } else { "D ◀── H" };
+        if again {
+            println!("{} {arrow}  message {number} again, {} B{fate}", clock(now), bytes.len());
+            return;
+        }
+        let count = if from == Role::Device { &mut self.from_device } else { &mut self.from_operator };
+        *count += 1;
+        let count = *count;
+        self.sizes.push(bytes.len());
+        let known = match (self.device_knows, self.operator_knows) {
+            (false, false) => "nobody authenticated",
+            (true, false) => "operator authenticated",
+            (false, true) => "device authenticated",
+            (true, true) => "both authenticated",
+        };
+        let is_error = is_error_message(bytes) && (from == Role::Operator || count > 1);
+        let (name, content) = if is_error { ("error", describe_error(bytes)) } else { describe(from, count, bytes) };
+        println!("{} {arrow}  {number} {name:<10} {:>4} B   [{known}]{fate}", clock(now), bytes.len());
+        content.iter().for_each(|line| println!("{:22}{line}", ""));
+    }
+
+    fn asked(&mut self, question: &Question) {
+        match question {
+            Question::Appraise(visitor) => {
+                self.operator_knows = true;
+                self.resuming = visitor.operation == Operation::Resume;
+                note(Role::Operator, &format!("the device has proved to be {}", visitor.device.name()));
+                note(
+                    Role::Operator,
+                    &format!(
+                        "request: {:?}, txn {}, counter {}.{}, algorithms {:?}, active {:?}, {} receipts held; welcome",
+                        visitor.operation,
+                        hex(&visitor.txn[..4]),
+                        visitor.counter.request,
+                        visitor.counter.retry,
+                        visitor.algorithms,
+                        visitor.state.active,
+                        visitor.receipts.len()
+                    ),
+                );
+            }
+            Question::Reserve { .. } => note(Role::Operator, "sets a SUPI aside for this txn"),
+            Question::ComputeOpc { .. } => note(Role::Operator, "K derived from the session; OPc from OP"),
+            Question::Log(LogEntry::Offered(offered)) => note(
+                Role::Operator,
+                &format!(
+                    "DURABLE offered: imsi-{}, epoch {}, package {}…",
+                    offered.supi,
+                    offered.epoch,
+                    hex(&offered.package_hash[..4])
+                ),
+            ),
+            Question::Log(LogEntry::Confirmed(confirmed)) => {
+                note(Role::Operator, &format!("DURABLE confirmed: {}", describe_receipt(&confirmed.receipt)));
+            }
+            Question::PutIntoCore(credential) => {
+                note(Role::Operator, &format!("the core accepts {}", credential.supi));
+            }
+            Question::Recall { .. } => note(Role::Operator, "looks this txn up in the log"),
+        }
+    }
+
+    fn total(&self, now: Millis) {
+        let bytes: usize = self.sizes.iter().sum();
+        println!(
+            "\nTotal: {} round trips, {} messages, {bytes} B, largest {} B, {} durable writes on the device",
+            self.sizes.len() / 2,
+            self.sizes.len(),
+            self.sizes.iter().max().unwrap_or(&0),
+            self.commits,
+        );
+        if self.lost + self.damaged > 0 {
+            println!(
+                "With repetitions: {} transmissions ({} B), {} lost, {} damaged, {} attempts; simulated time {}",
+                self.transmissions,
+                self.transmitted,
+                self.lost,
+                self.damaged,
+                self.attempts,
+                clock(now).trim()
+            );
+        }
+    }
+}
+
+fn clock(Millis(now): Millis) -> String {
+    format!("{:>4}.{:03} s", now / 1000, now % 1000)
+}
+
+fn note(by: Role, what: &str) {
+    println!("{:11}{} {what}", "", if by == Role::Device { "D:" } else { "         H:" });
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a message holds: message_1 is read, the others are encrypted and told by their grammar.
+fn describe(from: Role, count: u32, bytes: &[u8]) -> (&'static str, Vec<String>) {
+    let chain = |chain: [&[u8]; 2]| {
+        let id = CredentialId::Chain(chain.into_iter().collect());
+        format!("x5chain, 2 certificates ({} B)", wire::encode(&id).len())
+    };
+    let text = |line: String| vec![line];
+    match (from, count) {
+        (Role::Device, 1) => ("message_1", describe_message_1(bytes).unwrap_or_default()),
+        (Role::Operator, 1) => (
+            "message_2",
+            vec![
+                format!("G_Y 32 B; encrypted: C_R, ID_CRED_R {}", chain(identities::operator_chain())),
+                "Signature_or_MAC_2 64 B, EAD_2 terms: domain, evidence formats asked for, voucher".into(),
+            ],
+        ),
+        (Role::Device, 2) => (
+            "message_3",
+            vec![
+                format!("encrypted and authenticated: ID_CRED_I {}", chain(identities::device_chain())),
+                "Signature_or_MAC_3 64 B, EAD_3 request: txn, operation, counter, algorithms, device state".into(),
+            ],
+        ),
+        (Role::Operator, 2) => (
+            "message_4",
+            text(
+                "encrypted and authenticated: EAD_4 offer: the package sealed for the USIM, or the state of things"
+                    .into(),
+            ),
+        ),
+        (Role::Device, _) => ("confirm", text("record: txn, RES to the activation challenge, signed receipt".into())),
+        (Role::Operator, _) => ("complete", text("record: txn, receipts acknowledged".into())),
+    }
+}
+
+fn describe_message_1(bytes: &[u8]) -> Option<Vec<String>> {
+    let mut reader = Reader::new(bytes).ok()?;
+    let method = reader.integer().ok()?;
+    let suites = match reader.peek().ok()? {
+        Kind::Array => format!("{} B of suites", reader.raw().ok()?.len()),
+        _ => reader.integer().ok()?.to_string(),
+    };
+    let g_x = reader.bytes().ok()?.len();
+    let c_i = hex(reader.raw().ok()?);
+    let label = reader.integer().ok()?;
+    let hello: Hello<'_> = wire::decode(reader.bytes().ok()?).ok()?;
+    Some(vec![
+        format!("METHOD {method}, SUITES_I {suites}, G_X {g_x} B, C_I {c_i}"),
+        format!(
+            "EAD_1 {label} hello: version 1, {:?} domain, {}, {}",
+            hello.domain,
+            if hello.concealed_id.is_some() { "concealed id" } else { "no concealed id" },
+            if hello.relay.is_some() { "through a relay" } else { "no relay" },
+        ),
+    ])
+}
+
+fn describe_error(bytes: &[u8]) -> Vec<String> {
+    vec![remote_provisioning::edhoc::read_error(bytes).map_or_else(|error| error.to_string(), |told| told.to_string())]
+}
+
+fn describe_receipt(receipt: &[u8]) -> String {
+    let mut keys = remote_provisioning::store::memory::MemoryKeyStore::new();
+    let id = remote_provisioning::sim::IDENTITY;
+    let key = keys.insert(id, identities::device_key()).and_then(|()| keys.public_key(id));
+    match key.map_err(Error::from).and_then(|key| Receipt::verify(receipt, &key, &RustCrypto)) {
+        Ok(receipt) => format!(
+            "RES = XRES; receipt {} ({:?}, epoch {}, package {}…) signed by the device",
+            receipt.sequence,
+            receipt.event,
+            receipt.epoch,
+            hex(&receipt.package_hash[..4])
+        ),
+        Err(error) => error.to_string(),
+    }
 }

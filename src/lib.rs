@@ -1,6 +1,131 @@
-//! Remote provisioning of 3GPP credentials.
+//! Remote provisioning of 3GPP subscription credentials, sans-IO.
+//!
+//! A factory-new IoT device holds only a manufacturer identity. At its first access to a 3GPP network it proves *which*
+//! device it is, its home operator proves that it is the one entitled to it, and both derive a new subscription: the
+//! long-term key K, OPc, SUPI, sequence number and SUCI data. **K is never sent.** Before anybody relies on the
+//! subscription, a real AKA run with it shows that both sides hold the same one; and at every moment in between, a power
+//! cut or a lost message leaves the device able to go on.
+//!
+//! # The map
+//!
+//! ```text
+//!            your transport          bytes in, bytes out: EAP in NAS, CoAP, UDP, SMS, serial …
+//!                  │
+//!   provisioning ──┴── Device ◀─────────────▶ Operator      what is asked, offered, committed, confirmed
+//!        │               │                        │
+//!      edhoc            who is this, and a session with them             RFC 9528
+//!        │               │                        │
+//!   trust · credential   chains and pinned keys · the package and K      RFC 5280, TS 33.501
+//!        │               │                        │
+//!   aka · cose · store   Milenage, SQN, RES* · signed and sealed · keys and slots
+//!        │
+//!   wire · crypto · identity · error
+//! ```
+//!
+//! Imports run downwards only; `tests/layers.rs` holds them to it.
+//!
+//! | you are | you bring | you start at |
+//! |---|---|---|
+//! | a device firmware engineer | a transport, a [`store::SubscriptionStore`], a [`store::KeyStore`] over your secure element | [`Device`] |
+//! | an operator back-end engineer | a transport, a database, a core network | [`Operator`] and its [`Question`](provisioning::Question)s |
+//! | anyone with a SIM problem | K, OPc, RAND | [`aka`] |
+//!
+//! Nothing in here has a clock, a socket, a file, a thread or a random source: time and randomness are arguments, storage
+//! and trust are traits or questions to you. `no_std` + `alloc`.
+//!
+//! # Quick start
+//!
+//! Both sides in one process; each line between them would be a packet of yours.
+//!
+//! ```
+//! # #[cfg(feature = "sim")] fn main() -> Result<(), remote_provisioning::error::Error> {
+//! use remote_provisioning::{
+//!     Device, Millis, Operator,
+//!     credential::SoftUsim,
+//!     crypto::{Secret, rustcrypto::RustCrypto},
+//!     edhoc::OwnCredential,
+//!     identity::Domain,
+//!     provisioning::{Desk, Platform, device, operator},
+//!     sim::{IDENTITY, SeededRng, TODAY, home::Home, identities},
+//!     store::memory::{MemoryKeyStore, MemoryStore},
+//! };
+//!
+//! // What the device was made with: a key, a certificate chain, and an anchor for operators.
+//! let mut device_keys = MemoryKeyStore::new();
+//! device_keys.insert(IDENTITY, identities::device_key())?;
+//! let own = OwnCredential::chain(IDENTITY, &identities::device_chain())?;
+//! let device_config = device::Config::new(own, Domain::Test);
+//! let device_anchors = identities::device_anchors();
+//! let (mut store, mut usim) = (MemoryStore::new(), SoftUsim);
+//!
+//! // What the operator has: likewise, and its own systems, here in memory.
+//! let mut operator_keys = MemoryKeyStore::new();
+//! operator_keys.insert(IDENTITY, identities::operator_key())?;
+//! let own = OwnCredential::chain(IDENTITY, &identities::operator_chain())?;
+//! let operator_anchors = identities::operator_anchors();
+//! let mut home = Home::new(Secret::from_slice(&[0xcd; 16])?, vec!["001010000000001".parse()?]);
+//!
+//! // In earnest: a hardware source, and time that passes.
+//! let (mut rng, mut other_rng, now) = (SeededRng::new(1), SeededRng::new(2), Millis(0));
+//! let mut platform = Platform {
+//!     crypto: &RustCrypto,
+//!     rng: &mut rng,
+//!     keys: &device_keys,
+//!     anchors: &device_anchors,
+//!     subscriptions: &mut store,
+//!     usim: &mut usim,
+//!     date: None,
+//! };
+//! let mut desk = Desk {
+//!     crypto: &RustCrypto,
+//!     rng: &mut other_rng,
+//!     keys: &operator_keys,
+//!     anchors: &operator_anchors,
+//!     date: TODAY,
+//! };
+//! let mut device = Device::start(device_config, now, &mut platform)?;
+//! let mut operator = Operator::new(operator::Config::new(own, Domain::Test));
+//!
+//! while let Some(action) = device.poll() {
+//!     match action {
+//!         device::Action::Send(bytes) => operator.handle_message(&bytes, now, &mut desk)?,
+//!         device::Action::Installed(subscription) => println!("new subscription: {}", subscription.supi),
+//!         device::Action::Finished(result) => return result,
+//!         // In earnest: a timer that calls `device.handle_timeout`.
+//!         device::Action::WakeAt(_) | device::Action::Authenticated(_) => {}
+//!     }
+//!     while let Some(action) = operator.poll() {
+//!         match action {
+//!             operator::Action::Send(bytes) => device.handle_message(&bytes, now, &mut platform)?,
+//!             // In earnest: a database, an HSM, a core network, whenever they are ready.
+//!             operator::Action::Ask(question) => operator.answer(home.answer(question), &mut desk)?,
+//!             operator::Action::WakeAt(_) | operator::Action::Finished(_) => {}
+//!         }
+//!     }
+//! }
+//! # Err(remote_provisioning::error::Error::Unanswered)
+//! # }
+//! # #[cfg(not(feature = "sim"))] fn main() {}
+//! ```
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `std` | yes | tables in the crypto backend that a device has no RAM for |
+//! | `rustcrypto` | yes | [`crypto::rustcrypto`], the shipped backend, and the in-memory key store |
+//! | `sim` | no | `sim`: two machines, one clock, one seed; test identities with published keys |
+//!
+//! # What it does not do
+//!
+//! P-256 alone does not withstand an attacker who records today and computes with a quantum computer later, and K lives
+//! long: [`credential`] names the place where a KEM secret will enter. Vouchers, attestation and revocation lists are not
+//! in yet; [`provisioning`] says what that means for whom to trust.
+
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
@@ -18,3 +143,6 @@ pub mod sim;
 pub mod store;
 pub mod trust;
 pub mod wire;
+
+pub use error::Error;
+pub use provisioning::{Device, Millis, Operator};

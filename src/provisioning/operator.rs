@@ -456,6 +456,10 @@ impl Operator {
         let device = handshake.session().peer().get().clone();
         let request = message::take_ead(handshake.ead())?.to_vec();
         let request: Request<'_> = wire::decode(&request)?;
+        // `[ + algorithm ]` and `[ + receipt ]`: at least one.
+        if request.algorithms.is_empty() || request.receipts.as_ref().is_some_and(|receipts| receipts.is_empty()) {
+            return Err(Malformed::WrongLength.into());
+        }
         let visitor = Visitor {
             device,
             txn: request.txn,

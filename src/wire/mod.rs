@@ -270,6 +270,7 @@ macro_rules! wire_map {
 pub(crate) use {wire_array, wire_map};
 
 #[cfg(test)]
+#[allow(unreachable_pub, reason = "wire_choice! makes public methods, here on a private enum")]
 mod tests {
     use alloc::{format, vec};
 
@@ -307,6 +308,11 @@ mod tests {
         /// note = { ? 0: uint }
         #[derive(Debug, PartialEq)]
         struct Note { 0 => number: Option<u64> }
+    }
+
+    wire_choice! {
+        /// flag = 0 / 24
+        enum Flag { Down = 0, Up = 24 }
     }
 
     /// Decodes what was encoded, to what it was, and gives the bytes for comparison.
@@ -398,6 +404,15 @@ mod tests {
         assert_eq!(refused(b"\xa4\x01\x40\x18\x1e\x00\x20\x00\x20\x00"), Some(Malformed::KeyOrder), "-1 twice");
         assert_eq!(refused(b"\xa3\x01\x40\x18\x1e\x00"), Some(Malformed::Truncated), "one pair less than it says");
         assert_eq!(refused(b"\xa2\x01\x40\x18\x1e\x00\x20\x00"), Some(Malformed::TrailingBytes), "one pair more");
+    }
+
+    #[test]
+    fn choices_are_their_numbers_and_no_others() {
+        there_and_back(&Flag::Down, b"\x00");
+        there_and_back(&Flag::Up, b"\x18\x18");
+        assert_eq!(decode::<Flag>(b"\x01"), Err(Malformed::OutOfRange));
+        assert_eq!(decode::<Flag>(b"\x19\x01\x18"), Err(Malformed::OutOfRange), "24 above a byte");
+        assert_eq!(decode::<Flag>(b"\x20"), Err(Malformed::WrongType));
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! the stack, filled in place, wiped on drop, compared in constant time, and silent in `Debug`.
 //!
 //! The shipped backend is [`rustcrypto`] (feature `rustcrypto`). One of your own implements [`Crypto`] and can be held
-//! against `sim::check_crypto`.
+//! against `sim::kit::check_crypto`.
 
 #[cfg(feature = "rustcrypto")]
 pub mod rustcrypto;

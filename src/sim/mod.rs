@@ -14,6 +14,7 @@
 
 pub mod home;
 pub mod identities;
+pub mod kit;
 pub mod link;
 
 use alloc::{collections::BTreeMap, vec::Vec};

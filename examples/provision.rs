@@ -27,7 +27,7 @@ use remote_provisioning::{
     credential::SoftUsim,
     crypto::{equal, rustcrypto::RustCrypto},
     edhoc::is_error_message,
-    error::Error,
+    error::{Backend, Error},
     identity::{Plmn, Role},
     provisioning::{
         Millis, Question, device,
@@ -35,7 +35,7 @@ use remote_provisioning::{
         message::{Hello, Operation, Receipt},
     },
     sim::{Event, SeededRng, World, identities, link::Fate},
-    store::{KeyStore, SubscriptionStore},
+    store::{KeyStore, Slot, SubscriptionStore},
     trust::CredentialId,
     wire::{self, Kind, Reader},
 };
@@ -102,7 +102,7 @@ fn story(options: &Options) -> Result<(), Error> {
         Ok(subscription) => subscription,
         Err(error) => {
             match held {
-                None if world.store.slot(remote_provisioning::store::Slot::A)?.is_none() => {
+                None if world.store.slot(Slot::A)?.is_none() => {
                     println!("The device holds its factory identity, an open request and no credential.");
                 }
                 None => println!("The device's slot is not empty: this must not be."),
@@ -120,6 +120,16 @@ fn story(options: &Options) -> Result<(), Error> {
         }
     };
     println!("\nNew subscription: {}, epoch {}, {:?}", subscription.supi, subscription.epoch, subscription.algorithm);
+    let content = world.store.slot(Slot::A)?.ok_or(Backend::Store)?;
+    let card = SoftUsim::card(&content)?;
+    if let Some(suci) = &card.suci {
+        let schemes: Vec<u8> = suci.keys.iter().map(|key| key.scheme).collect();
+        println!(
+            "  SUCI     routing indicator {}, home keys for protection schemes {schemes:?}",
+            suci.routing_indicator
+        );
+    }
+    println!("  service  DNN {}", card.profile.as_ref().and_then(|profile| profile.dnn).unwrap_or("-"));
     attach(&mut world, &subscription, options.seed)
 }
 

@@ -11,7 +11,8 @@ use crate::error::Malformed;
 
 /// Whether a party acts for real subscribers. It is in the transcript, in every anchor, voucher and receipt, so that a
 /// test identity never vouches for production, nor the reverse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Domain {
     /// Real subscribers.
     Production,

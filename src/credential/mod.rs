@@ -18,8 +18,9 @@ mod usim;
 use alloc::vec::Vec;
 
 use arrayvec::ArrayVec;
+use serde::{Deserialize, Serialize};
 
-pub use self::usim::{Installed, Offered, SoftUsim, Usim};
+pub use self::usim::{Card, Installed, Offered, SoftUsim, Usim};
 use crate::{
     aka::Challenge,
     cose::encrypt0::{self, Encrypt0},
@@ -187,13 +188,17 @@ wire_array! {
 
 wire_map! {
     /// service-profile = { ? 1: gpsi, ? 2: dnn, ? 3: s-nssai, ? 4: expiry, ? 5: quota }
-    #[derive(Clone, Debug, PartialEq, Eq)]
+    ///
+    /// Also a serde value, for the server that keeps profiles and the tool that prints them.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
     pub struct ServiceProfile<'a> {
         /// GPSI: the address or number that the subscription is reached under (TS 23.003 §28.8).
+        #[serde(borrow)]
         1 => pub gpsi: Option<&'a str>,
         /// Data network name.
         2 => pub dnn: Option<&'a str>,
         /// S-NSSAI: SST, or SST and SD; 1 or 4 bytes (TS 23.003 §28.4).
+        #[serde(with = "serde_bytes")]
         3 => pub s_nssai: Option<&'a [u8]>,
         /// Seconds since 1970 after which the operator ends service.
         4 => pub expiry: Option<u64>,

@@ -98,6 +98,33 @@ wire_map! {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SoftUsim;
 
+/// What a credential says besides its secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Card<'a> {
+    /// The subscription.
+    pub supi: Supi,
+    /// Its epoch.
+    pub epoch: u32,
+    /// Its algorithm set.
+    pub algorithm: Algorithm,
+    /// For concealing the SUPI.
+    pub suci: Option<SuciData<'a>>,
+    /// What it is for.
+    pub profile: Option<ServiceProfile<'a>>,
+}
+
+impl SoftUsim {
+    /// Reads the content of a slot that this USIM made, without its secrets.
+    ///
+    /// # Errors
+    /// [`Backend::Usim`] if it is not such content.
+    pub fn card(content: &SecretBytes) -> Result<Card<'_>, Backend> {
+        let Stored { supi, epoch, algorithm, suci, profile, .. } =
+            wire::decode(content.bytes()).map_err(|_| Backend::Usim)?;
+        Ok(Card { supi, epoch, algorithm, suci, profile })
+    }
+}
+
 impl Usim for SoftUsim {
     fn install(&mut self, _: Slot, offered: &Offered<'_>, crypto: &dyn Crypto) -> Result<Installed, Error> {
         let Offered { domain, txn, sealed, exporter } = *offered;

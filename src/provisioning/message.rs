@@ -10,6 +10,7 @@
 use alloc::vec::Vec;
 
 use arrayvec::ArrayVec;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     cose::sign1::Sign1,
@@ -278,23 +279,29 @@ wire_choice! {
 wire_array! {
     /// receipt payload = [ domain, sequence, previous: hash / null, txn, event, supi-hash, epoch, package-hash,
     ///                     owner-epoch ]; signed by the device identity key, chained by the hash of the one before.
-    #[derive(Clone, Debug, PartialEq, Eq)]
+    ///
+    /// Also a serde value, for tools that print and keep receipts; what is signed is the array.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
     pub struct Receipt {
         /// Production or test.
         pub domain: Domain,
         /// 1 for the device's first receipt, then one more each.
         pub sequence: u64,
         /// SHA-256 over the receipt before.
+        #[serde(with = "serde_bytes")]
         pub previous: Option<Hash>,
         /// The transaction.
+        #[serde(with = "serde_bytes")]
         pub txn: Txn,
         /// What happened.
         pub event: Event,
         /// Names the subscription to those who know it: see [`supi_hash`].
+        #[serde(with = "serde_bytes")]
         pub supi_hash: Hash,
         /// Epoch of the credential.
         pub epoch: u32,
         /// SHA-256 over the sealed package.
+        #[serde(with = "serde_bytes")]
         pub package_hash: Hash,
         /// How often the device has changed owner.
         pub owner_epoch: u32,

@@ -7,7 +7,7 @@ use alloc::{collections::BTreeMap, string::ToString, vec::Vec};
 
 use crate::{
     aka::{self, Ind, Milenage, Sqn, Vector, milenage},
-    credential::{ServiceProfile, Txn},
+    credential::{HomeKey, ServiceProfile, SuciData, Txn},
     crypto::{Rng, Secret},
     error::{Backend, Code},
     identity::{DeviceId, Supi},
@@ -16,6 +16,12 @@ use crate::{
         operator::{Answer, CoreCredential, OwnedPart, Question, Recalled, Reservation},
     },
 };
+
+/// The home network's public key for SUCI: Profile B test data, TS 33.501 §C.4.4.
+const HOME_KEY: [u8; 33] = [
+    0x02, 0x72, 0xda, 0x71, 0x97, 0x62, 0x34, 0xce, 0x83, 0x3a, 0x69, 0x07, 0x42, 0x58, 0x67, 0xb8, 0x2e, 0x07, 0x4d,
+    0x44, 0xef, 0x90, 0x7d, 0xfb, 0x4b, 0x3e, 0x21, 0xc1, 0xc2, 0x25, 0x6e, 0xbc, 0xd1,
+];
 
 /// Separation bit set (TS 33.102 Annex H).
 const MANAGEMENT_FIELD: [u8; 2] = [0x80, 0x00];
@@ -83,7 +89,10 @@ impl Home {
             epoch: *epoch,
             sqn: first,
             management_field: MANAGEMENT_FIELD,
-            suci: None,
+            suci: Some(OwnedPart::suci(&SuciData {
+                routing_indicator: "0",
+                keys: core::iter::once(HomeKey { key_id: 1, scheme: 2, public_key: &HOME_KEY }).collect(),
+            })),
             profile: Some(OwnedPart::profile(&profile)),
         })
     }

@@ -33,7 +33,8 @@ pub struct Proposal<'a> {
 /// Makes message_1.
 ///
 /// # Errors
-/// [`Misuse`] for no suite or more than eight; a [`Backend`](crate::error::Backend) failure.
+/// [`Misuse`] for no suite or more than eight, or EAD items beyond the longest message; a
+/// [`Backend`](crate::error::Backend) failure.
 pub fn start(
     proposal: &Proposal<'_>,
     crypto: &dyn Crypto,
@@ -44,14 +45,16 @@ pub fn start(
         return Err(Misuse::Parameter("more than eight cipher suites").into());
     }
     let ephemeral = crypto.generate(suite.group, rng)?;
-    let message_1 = message::Message1 {
-        method: proposal.method.number(),
-        suites: proposal.suites.iter().map(|suite| suite.number).collect(),
-        g_x: ephemeral.public(),
-        c_i: proposal.c_i.clone(),
-        ead: &message::encode_ead(proposal.ead_1),
-    }
-    .encode();
+    let message_1 = message::sendable(
+        message::Message1 {
+            method: proposal.method.number(),
+            suites: proposal.suites.iter().map(|suite| suite.number).collect(),
+            g_x: ephemeral.public(),
+            c_i: proposal.c_i.clone(),
+            ead: &message::encode_ead(proposal.ead_1),
+        }
+        .encode(),
+    )?;
     let h_message_1 = crypto.sha256(&[&message_1]);
     let c_i = proposal.c_i.clone();
     Ok((AwaitMessage2 { method: proposal.method, suite, ephemeral, c_i, h_message_1 }, message_1))
@@ -182,7 +185,8 @@ impl Message2Accepted {
     /// Makes message_3.
     ///
     /// # Errors
-    /// [`Misbehaved::CriticalEad`] if a critical item of EAD_2 was not taken; a failure of the key store.
+    /// [`Misbehaved::CriticalEad`] if a critical item of EAD_2 was not taken; [`Misbehaved::OwnCredential`]; [`Misuse`]
+    /// for more than the longest message; a failure of the key store.
     pub fn write(
         self,
         own: &OwnCredential,
@@ -191,6 +195,7 @@ impl Message2Accepted {
         crypto: &dyn Crypto,
     ) -> Result<(AwaitMessage4, Vec<u8>), Error> {
         self.ead.end()?;
+        check_not_own(&self.peer, own)?;
         let signs = self.method.initiator_signs();
         let cipher = MessageCipher::new(self.suite, &self.prk_3e2m, (Label::K3, Label::Iv3), &self.th_3, crypto)?;
         let prk_4e3m = if signs {
@@ -205,7 +210,7 @@ impl Message2Accepted {
             Proof { prk: &prk_4e3m, label: Label::Mac3, th: &self.th_3, ead: &ead, signs, mac_len: self.suite.mac_len };
         let proof = own.prove(&proof, None, keys, crypto)?;
         let plaintext_3 = message::encode_plaintext(None, &own.id, &proof, &ead);
-        let message_3 = cipher.seal(&plaintext_3, crypto)?;
+        let message_3 = message::sendable(cipher.seal(&plaintext_3, crypto)?)?;
         let th_4 = schedule::th_next(&self.th_3, &plaintext_3, &own.credential, crypto);
         let cipher = MessageCipher::new(self.suite, &prk_4e3m, (Label::K4, Label::Iv4), &th_4, crypto)?;
         let session = Session::new(self.peer, &prk_4e3m, th_4, crypto)?;

@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 
 use crate::{
     edhoc::{ConnectionId, Method},
-    error::{Error, Malformed, Misbehaved, Refused, Told},
+    error::{Error, Malformed, Misbehaved, Misuse, Refused, Told},
     trust::CredentialId,
     wire::{self, Kind, Reader, Wire, Writer},
 };
@@ -19,7 +19,7 @@ pub const MAX_EAD: usize = 8;
 pub(super) const MAX_SUITES: usize = 8;
 
 /// The label of padding, which is skipped (RFC 9528 §3.8.1).
-const PADDING: u32 = 0;
+const PADDING: u64 = 0;
 
 /// The text of error code 1: one for all reasons, so that the answer is no oracle.
 const UNSPECIFIED: &str = "not accepted";
@@ -50,15 +50,21 @@ pub(super) fn encode_ead(items: &[EadItem<'_>]) -> Vec<u8> {
 }
 
 /// The EAD items of a received message. Critical ones must be taken before the next message can be made.
-#[derive(Debug)]
 pub struct Ead {
     bytes: Vec<u8>,
     waiting: ArrayVec<Waiting, MAX_EAD>,
 }
 
-#[derive(Debug)]
+/// Tells how much there is and nothing of what it is: EAD_2 to EAD_4 come encrypted.
+impl core::fmt::Debug for Ead {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Ead({} bytes, {} items waiting)", self.bytes.len(), self.waiting.len())
+    }
+}
+
 struct Waiting {
-    label: u32,
+    /// Wider than any registered label, so that an item which no caller can know is ignored or refused like any other.
+    label: u64,
     critical: bool,
     value: Option<Range<usize>>,
 }
@@ -87,11 +93,7 @@ impl Ead {
             } else {
                 None
             };
-            let item = Waiting {
-                label: u32::try_from(label.unsigned_abs()).map_err(|_| Malformed::OutOfRange)?,
-                critical: label < 0,
-                value,
-            };
+            let item = Waiting { label: label.unsigned_abs(), critical: label < 0, value };
             if item.label != PADDING {
                 waiting.try_push(item).map_err(|_| Malformed::TooLong)?;
             }
@@ -106,7 +108,7 @@ impl Ead {
 
     /// Takes the first item with this label. A second one with the same label stays until it is taken too.
     pub fn take(&mut self, label: u32) -> Option<TakenEad<'_>> {
-        let index = self.waiting.iter().position(|item| item.label == label)?;
+        let index = self.waiting.iter().position(|item| item.label == u64::from(label))?;
         let item = self.waiting.remove(index);
         let value = item.value.and_then(|range| self.bytes.get(range));
         Some(TakenEad { critical: item.critical, value })
@@ -169,6 +171,18 @@ fn read_suites(reader: &mut Reader<'_>) -> Result<ArrayVec<i64, MAX_SUITES>, Mal
     if suites.len() < 2 { Err(Malformed::WrongLength) } else { Ok(suites) }
 }
 
+/// SUITES_R, as many as there are: a responder may name all that it runs (RFC 9528 §6.3).
+fn skip_suites(reader: &mut Reader<'_>) -> Result<(), Malformed> {
+    if reader.peek()? != Kind::Array {
+        return reader.integer().map(|_| ());
+    }
+    let len = reader.array()?;
+    if len < 2 {
+        return Err(Malformed::WrongLength);
+    }
+    (0..len).try_for_each(|_| reader.integer().map(|_| ()))
+}
+
 impl Method {
     pub(super) const fn number(self) -> i64 {
         match self {
@@ -188,6 +202,14 @@ impl Method {
             _ => None,
         }
     }
+}
+
+/// A message that is short enough for a peer that reads as this side does.
+pub(super) fn sendable(message: Vec<u8>) -> Result<Vec<u8>, Misuse> {
+    if message.len() > wire::MAX_MESSAGE {
+        return Err(Misuse::Parameter("chain and EAD items do not fit into a message"));
+    }
+    Ok(message)
 }
 
 // ------------------------------------------------------------------------------------------ message_2 and message_3
@@ -308,17 +330,17 @@ pub fn error_message(error: &Error, suites_r: &[crate::edhoc::Suite]) -> Option<
     let told = error.told();
     (told != Told::Nothing).then(|| {
         wire::encode_with(|w| match told {
-            Told::WrongSuite => {
+            // §6.3: SUITES_R names one suite at least.
+            Told::WrongSuite if !suites_r.is_empty() => {
                 w.integer(2);
-                let numbers: ArrayVec<i64, MAX_SUITES> =
-                    suites_r.iter().map(|suite| suite.number).take(MAX_SUITES).collect();
+                let numbers: Vec<i64> = suites_r.iter().map(|suite| suite.number).collect();
                 write_suites(&numbers, w);
             }
             Told::UnknownCredential => {
                 w.integer(3);
                 w.boolean(true);
             }
-            Told::Unspecified | Told::Nothing => {
+            Told::WrongSuite | Told::Unspecified | Told::Nothing => {
                 w.integer(1);
                 w.text(UNSPECIFIED);
             }
@@ -335,7 +357,7 @@ pub fn read_error(bytes: &[u8]) -> Result<Refused, Malformed> {
     let code = reader.integer()?;
     match code {
         1 => reader.text().map(|_| ())?,
-        2 => read_suites(&mut reader).map(|_| ())?,
+        2 => skip_suites(&mut reader)?,
         3 if reader.boolean()? => {}
         3 => return Err(Malformed::OutOfRange),
         _ => reader.raw().map(|_| ())?,

@@ -34,7 +34,7 @@ pub mod responder;
 mod message;
 mod schedule;
 mod session;
-#[cfg(test)]
+#[cfg(all(test, feature = "rustcrypto"))]
 mod trace;
 
 use alloc::vec::Vec;

@@ -22,7 +22,9 @@ use crate::{
 /// [`Malformed`](crate::error::Malformed); [`Misbehaved::UnsupportedMethod`]; [`Misbehaved::WrongSuite`], to be answered
 /// with [`error_message`](crate::edhoc::error_message), which names `suites`.
 pub fn read(message_1: &[u8], methods: &[Method], suites: &[Suite], crypto: &dyn Crypto) -> Result<Message1, Error> {
+    // All of it, before anything in it is judged (§5.2.3).
     let read = message::Message1::read(message_1)?;
+    let ead = Ead::read(read.ead)?;
     let method = Method::from_number(read.method)
         .filter(|method| methods.contains(method))
         .ok_or(Misbehaved::UnsupportedMethod)?;
@@ -32,14 +34,7 @@ pub fn read(message_1: &[u8], methods: &[Method], suites: &[Suite], crypto: &dyn
     if read.suites.last() != Some(&suite.number) {
         return Err(Misbehaved::WrongSuite.into());
     }
-    Ok(Message1 {
-        method,
-        suite,
-        g_x: read.g_x.to_vec(),
-        c_i: read.c_i,
-        h_message_1: crypto.sha256(&[message_1]),
-        ead: Ead::read(read.ead)?,
-    })
+    Ok(Message1 { method, suite, g_x: read.g_x.to_vec(), c_i: read.c_i, h_message_1: crypto.sha256(&[message_1]), ead })
 }
 
 /// message_1 is decoded. Nobody has authenticated it, and no key has been made for it.
@@ -68,7 +63,8 @@ impl Message1 {
     ///
     /// # Errors
     /// [`Misbehaved::CriticalEad`] if a critical item of EAD_1 was not taken; [`Misbehaved::InvalidPoint`] for a bad
-    /// G_X; [`Misbehaved::SameConnectionId`]; a failure of the key store.
+    /// G_X; [`Misbehaved::SameConnectionId`]; [`Misuse`](crate::error::Misuse) for more than the longest message; a
+    /// failure of the key store.
     pub fn write(
         self,
         c_r: &ConnectionId,
@@ -100,9 +96,9 @@ impl Message1 {
             Proof { prk: prk_3e2m, label: Label::Mac2, th: &th_2, ead: &ead, signs, mac_len: self.suite.mac_len };
         let proof = own.prove(&proof, Some(c_r), keys, crypto)?;
         let plaintext_2 = message::encode_plaintext(Some(c_r), &own.id, &proof, &ead);
-        let mut ciphertext_2 = plaintext_2.clone();
+        let mut ciphertext_2 = message::sendable(plaintext_2.clone())?;
         schedule::xor_keystream_2(&prk_2e, &th_2, &mut ciphertext_2, crypto)?;
-        let message_2 = message::encode_message_2(ephemeral.public(), &ciphertext_2);
+        let message_2 = message::sendable(message::encode_message_2(ephemeral.public(), &ciphertext_2))?;
         let th_3 = schedule::th_next(&th_2, &plaintext_2, &own.credential, crypto);
         let prk_3e2m = static_prk.unwrap_or(prk_2e);
         Ok((AwaitMessage3 { method: self.method, suite: self.suite, ephemeral, th_3, prk_3e2m }, message_2))
@@ -223,10 +219,11 @@ impl Message3Accepted {
     /// Makes message_4.
     ///
     /// # Errors
-    /// [`Misbehaved::CriticalEad`] if a critical item of EAD_3 was not taken.
+    /// [`Misbehaved::CriticalEad`] if a critical item of EAD_3 was not taken; [`Misuse`](crate::error::Misuse) for EAD
+    /// items beyond the longest message.
     pub fn write(self, ead_4: &[EadItem<'_>], crypto: &dyn Crypto) -> Result<(Session, Vec<u8>), Error> {
         self.ead.end()?;
-        let message_4 = self.cipher.seal(&message::encode_ead(ead_4), crypto)?;
+        let message_4 = message::sendable(self.cipher.seal(&message::encode_ead(ead_4), crypto)?)?;
         Ok((self.session, message_4))
     }
 }

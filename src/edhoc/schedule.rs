@@ -182,9 +182,4 @@ impl MessageCipher {
         crypto.open(self.suite.aead, self.key.bytes(), &self.nonce, &self.aad, &mut text)?;
         Ok(text)
     }
-
-    #[cfg(test)]
-    pub(super) fn parts(&self) -> (&[u8], &[u8], &[u8]) {
-        (self.key.bytes(), &self.nonce, &self.aad)
-    }
 }

@@ -1,1 +1,617 @@
-//! trace
+//! RFC 9529, byte for byte: every intermediate value of Sections 2 and 3, and the invalid messages of Section 4.
+//!
+//! The steps run as they always do, but on a [`Spy`]: a backend that writes down each call, with what went in and what
+//! came out. A table says which call of which values a trace is made of; a call that is missing, another one, or a value
+//! of the file that nobody compared fails the test. Key update (RFC 9528 Appendix H) is not in this crate.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that goes wrong here should stop"
+)]
+
+extern crate std;
+
+use alloc::{borrow::ToOwned, collections::BTreeSet, format, string::String, vec, vec::Vec};
+use std::sync::Mutex;
+
+use serde_json::Value;
+
+use super::{
+    ConnectionId, Method, OwnCredential, Session, Suite, error_message, initiator,
+    message::{self, Plaintext},
+    read_error, responder, schedule,
+};
+use crate::{
+    cose::sign1::to_be_signed,
+    crypto::{
+        Aead, Crypto, EphemeralKey, Group, HASH_LEN, Hash, PublicKey, Rng, Secret, SecretBytes, Signature,
+        rustcrypto::RustCrypto,
+    },
+    error::{Backend, Error, Malformed, Misbehaved, Refused, Result, Untrusted},
+    identity::{Domain, Role},
+    store::{KeyId, KeyStore, memory::MemoryKeyStore},
+    trust::{CredentialId, MemoryAnchors, Peer, Pinned, Usage, Verified, verify},
+    wire::{self, Reader},
+};
+
+const METHODS: [Method; 4] = [Method::SignSign, Method::SignStatic, Method::StaticSign, Method::StaticStatic];
+
+/// What the initiator of Section 3 would have preferred: AES-GCM on X25519. It is only named here, never run.
+const SUITE_6: Suite = Suite { number: 6, ..Suite::GCM };
+
+/// Section 2: AES-CCM-16-64-128 with X25519 and EdDSA, both played back.
+const SUITE_0: Suite = Suite { number: 0, ..Suite::CCM_8 };
+
+const KEY: KeyId = KeyId(7);
+
+// ------------------------------------------------------------------------------------------------------- published
+
+/// A case of a file of vectors, and which of its values have been compared or put to use.
+struct Trace {
+    case: Value,
+    used: Mutex<BTreeSet<String>>,
+}
+
+impl Trace {
+    fn of(json: &str) -> Self {
+        let file: Value = serde_json::from_str(json).expect("JSON");
+        let [case] = file["cases"].as_array().expect("cases").as_slice() else { panic!("not one case") };
+        Self { case: case.clone(), used: Mutex::default() }
+    }
+
+    fn section_2() -> Self {
+        Self::of(include_str!("../../tests/vectors/edhoc_rfc9529_section_2.json"))
+    }
+
+    fn section_3() -> Self {
+        Self::of(include_str!("../../tests/vectors/edhoc_rfc9529_section_3.json"))
+    }
+
+    fn get(&self, name: &str) -> Vec<u8> {
+        self.used.lock().unwrap().insert(name.to_owned());
+        bytes(self.case[name].as_str().unwrap_or_else(|| panic!("no {name}")))
+    }
+
+    fn get_exact<const N: usize>(&self, name: &str) -> [u8; N] {
+        self.get(name).try_into().unwrap_or_else(|_| panic!("length of {name}"))
+    }
+
+    fn id(&self, name: &str) -> ConnectionId {
+        ConnectionId::read_from(&mut Reader::new(&self.get(name)).unwrap()).unwrap()
+    }
+
+    #[track_caller]
+    fn same(&self, name: &str, found: &[u8]) {
+        assert_eq!(hex(found), hex(&self.get(name)), "{name}");
+    }
+
+    /// `calls` are what is written down in `log`, in any order: nothing missing, nothing more.
+    fn same_calls(&self, side: &str, log: &[Call], calls: &[&str]) {
+        let expected: Vec<Call> = calls
+            .iter()
+            .map(|call| {
+                let (function, names) = call.split_once(": ").expect(call);
+                let values = names.split_whitespace().filter(|name| *name != "->").map(|name| self.get(name)).collect();
+                Call { function: function.to_owned(), values }
+            })
+            .collect();
+        for (call, text) in expected.iter().zip(calls) {
+            let same_function = || log.iter().filter(|other| other.function == call.function).collect::<Vec<_>>();
+            assert!(log.contains(call), "{side} did not call {text}, but {:?}", same_function());
+        }
+        for call in log {
+            assert!(expected.contains(call), "{side} called what is not in the trace: {call:?}");
+        }
+    }
+
+    /// What EDHOC_KDF was asked is put together as RFC 9528 §4.1.2 says.
+    fn same_info(&self, label: u64, context: &str, output: &str, info: &str) {
+        let (context, output) = (if context.is_empty() { Vec::new() } else { self.get(context) }, self.get(output));
+        let expected = wire::encode_with(|w| {
+            w.unsigned(label);
+            w.bytes(&context);
+            w.unsigned(output.len().try_into().unwrap());
+        });
+        self.same(info, &expected);
+    }
+
+    fn assert_all_used(&self) {
+        let used = self.used.lock().unwrap();
+        for name in self.case.as_object().expect("an object").keys() {
+            assert!(used.contains(name) || ["id", "suite"].contains(&name.as_str()), "{name} was not compared");
+        }
+    }
+}
+
+fn bytes(digits: &str) -> Vec<u8> {
+    assert_eq!(digits.len() % 2, 0);
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..][..2], 16).expect("hex")).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+// ------------------------------------------------------------------------------------------------------------- spy
+
+#[derive(PartialEq)]
+struct Call {
+    function: String,
+    values: Vec<Vec<u8>>,
+}
+
+impl core::fmt::Debug for Call {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}{:?}", self.function, self.values.iter().map(|value| hex(value)).collect::<Vec<_>>())
+    }
+}
+
+/// A backend that writes down what it is asked, and a key store and random source too. With `played` the group and the
+/// signatures come from the trace.
+struct Spy<'t> {
+    log: Mutex<Vec<Call>>,
+    keys: MemoryKeyStore,
+    played: Option<&'t Trace>,
+}
+
+impl Spy<'_> {
+    fn note(&self, function: &str, values: &[&[u8]]) {
+        let values = values.iter().map(|value| value.to_vec()).collect();
+        self.log.lock().unwrap().push(Call { function: function.to_owned(), values });
+    }
+
+    /// What is signed and what the signature is, by the trace.
+    fn signature(&self, message: &[u8]) -> Signature {
+        let trace = self.played.expect("nobody signs in Section 3");
+        let number = if trace.get("signature_input_2") == message { "2" } else { "3" };
+        trace.same(&format!("signature_input_{number}"), message);
+        trace.get_exact(&format!("signature_or_mac_{number}"))
+    }
+}
+
+impl Crypto for Spy<'_> {
+    fn sha256(&self, parts: &[&[u8]]) -> Hash {
+        let hash = RustCrypto.sha256(parts);
+        self.note("sha256", &[&parts.concat(), &hash]);
+        hash
+    }
+
+    fn hkdf_extract(&self, salt: &[u8], ikm: &[u8], prk: &mut Secret<HASH_LEN>) {
+        RustCrypto.hkdf_extract(salt, ikm, prk);
+        self.note("extract", &[salt, ikm, prk.bytes()]);
+    }
+
+    fn hkdf_expand(&self, prk: &Secret<HASH_LEN>, info: &[&[u8]], okm: &mut [u8]) -> Result<(), Backend> {
+        RustCrypto.hkdf_expand(prk, info, okm)?;
+        self.note("expand", &[prk.bytes(), &info.concat(), okm]);
+        Ok(())
+    }
+
+    fn seal(&self, aead: Aead, key: &[u8], nonce: &[u8], aad: &[u8], text: &mut Vec<u8>) -> Result<(), Backend> {
+        let plaintext = text.clone();
+        RustCrypto.seal(aead, key, nonce, aad, text)?;
+        self.note("seal", &[key, nonce, aad, &plaintext, text]);
+        Ok(())
+    }
+
+    fn open(&self, aead: Aead, key: &[u8], nonce: &[u8], aad: &[u8], text: &mut Vec<u8>) -> Result<(), Untrusted> {
+        let ciphertext = text.clone();
+        RustCrypto.open(aead, key, nonce, aad, text)?;
+        self.note("open", &[key, nonce, aad, &ciphertext, text]);
+        Ok(())
+    }
+
+    fn point(&self, encoded: &[u8]) -> Result<PublicKey, Misbehaved> {
+        RustCrypto.point(encoded)
+    }
+
+    fn generate(&self, group: Group, rng: &mut dyn Rng) -> Result<EphemeralKey, Backend> {
+        let key = match self.played {
+            Some(trace) => played_key(trace.get("g_x"), rng)?,
+            None => RustCrypto.generate(group, rng)?,
+        };
+        self.note("generate", &[key.private(), key.public()]);
+        Ok(key)
+    }
+
+    fn encapsulate(
+        &self,
+        group: Group,
+        g_x: &[u8],
+        rng: &mut dyn Rng,
+        shared: &mut Secret<HASH_LEN>,
+    ) -> Result<EphemeralKey> {
+        let key = match self.played {
+            Some(trace) => {
+                shared.bytes_mut().copy_from_slice(&trace.get("g_xy"));
+                played_key(trace.get("g_y"), rng)?
+            }
+            None => RustCrypto.encapsulate(group, g_x, rng, shared)?,
+        };
+        self.note("encapsulate", &[key.private(), key.public(), g_x, shared.bytes()]);
+        Ok(key)
+    }
+
+    fn decapsulate(&self, key: &EphemeralKey, g_y: &[u8], shared: &mut Secret<HASH_LEN>) -> Result<()> {
+        match self.played {
+            Some(trace) => shared.bytes_mut().copy_from_slice(&trace.get("g_xy")),
+            None => RustCrypto.decapsulate(key, g_y, shared)?,
+        }
+        self.note("decapsulate", &[key.private(), g_y, shared.bytes()]);
+        Ok(())
+    }
+
+    fn agree(&self, key: &EphemeralKey, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend> {
+        RustCrypto.agree(key, peer, shared)?;
+        self.note("agree", &[key.private(), peer.x(), peer.y(), shared.bytes()]);
+        Ok(())
+    }
+
+    fn verify(&self, _: &PublicKey, message: &[u8], signature: &Signature) -> Result<(), Untrusted> {
+        self.note("verify", &[message, signature]);
+        if self.signature(message) == *signature { Ok(()) } else { Err(Untrusted::Authentication) }
+    }
+}
+
+impl KeyStore for Spy<'_> {
+    fn public_key(&self, key: KeyId) -> Result<PublicKey, Backend> {
+        self.keys.public_key(key)
+    }
+
+    fn sign(&self, _: KeyId, message: &[u8]) -> Result<Signature, Backend> {
+        let signature = self.signature(message);
+        self.note("sign", &[message, &signature]);
+        Ok(signature)
+    }
+
+    fn agree(&self, key: KeyId, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend> {
+        self.keys.agree(key, peer, shared)?;
+        // Of an ephemeral key only x is known; either y will do.
+        self.note("static agree", &[peer.x(), shared.bytes()]);
+        Ok(())
+    }
+}
+
+fn played_key(public: Vec<u8>, rng: &mut dyn Rng) -> Result<EphemeralKey, Backend> {
+    let mut private = SecretBytes::zeroed(32);
+    rng.fill(private.bytes_mut())?;
+    Ok(EphemeralKey::from_parts(private, public.into()))
+}
+
+/// Gives out one scalar, once.
+struct Scalar(Vec<u8>);
+
+impl Rng for Scalar {
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), Backend> {
+        if self.0.is_empty() {
+            return Err(Backend::Random);
+        }
+        out.copy_from_slice(&core::mem::take(&mut self.0));
+        Ok(())
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------------ play
+
+struct Party<'t> {
+    spy: Spy<'t>,
+    own: OwnCredential,
+}
+
+type Believe<'b> = &'b dyn Fn(&CredentialId<'_>, Role) -> Verified<Peer>;
+
+/// Runs both sides through all steps and compares what is seen from outside.
+fn play(trace: &Trace, suites: &[Suite], device: &Party<'_>, operator: &Party<'_>, believe: Believe<'_>) {
+    let method = Method::from_number(trace.get("method")[0].into()).unwrap();
+    let (c_i, c_r) = (trace.id("c_i"), trace.id("c_r"));
+
+    let proposal = initiator::Proposal { method, suites, c_i: &c_i, ead_1: &[] };
+    let (sent, message_1) = initiator::start(&proposal, &device.spy, &mut Scalar(trace.get("x"))).unwrap();
+    trace.same("message_1", &message_1);
+    let g_x = [&[0x58, 0x20], trace.get("g_x").as_slice()].concat();
+    trace.same("message_1", &[trace.get("method"), trace.get("suites_i"), g_x, trace.get("c_i")].concat());
+
+    let supported = &suites[suites.len().checked_sub(1).unwrap()..];
+    let read = responder::read(&message_1, &METHODS, supported, &operator.spy).unwrap();
+    assert_eq!(read.c_i(), &c_i);
+    let mut y = Scalar(trace.get("y"));
+    let (sent_2, message_2) = read.write(&c_r, &operator.own, &[], &operator.spy, &operator.spy, &mut y).unwrap();
+    trace.same("message_2", &message_2);
+    assert_eq!(message_2, message::encode_message_2(&trace.get("g_y"), &trace.get("ciphertext_2")));
+
+    let read = sent.read(&message_2, &device.spy).unwrap();
+    trace.same("id_cred_r", &wire::encode(&read.claimed().unwrap()));
+    let peer = believe(&read.claimed().unwrap(), Role::Operator);
+    trace.same("cred_r", peer.credential());
+    let accepted = read.accept(peer, &device.own, &device.spy).unwrap();
+    trace.same("th_3", accepted.th_3());
+    let (sent_3, message_3) = accepted.write(&device.own, &[], &device.spy, &device.spy).unwrap();
+    trace.same("message_3", &message_3);
+    trace.same("ciphertext_3", wire::decode::<&[u8]>(&message_3).unwrap());
+
+    let read = sent_2.read(&message_3, &operator.spy).unwrap();
+    trace.same("id_cred_i", &wire::encode(&read.claimed().unwrap()));
+    let peer = believe(&read.claimed().unwrap(), Role::Device);
+    trace.same("cred_i", peer.credential());
+    let accepted = read.accept(peer, &operator.own, &operator.spy).unwrap();
+    trace.same("th_3", accepted.th_3());
+    let (operator_session, message_4) = accepted.write(&[], &operator.spy).unwrap();
+    trace.same("message_4", &message_4);
+    trace.same("ciphertext_4", wire::decode::<&[u8]>(&message_4).unwrap());
+    let device_session = sent_3.read(&message_4, &device.spy).unwrap().complete().unwrap();
+
+    for (session, spy) in [(&device_session, &device.spy), (&operator_session, &operator.spy)] {
+        trace.same("th_4", session.th_4());
+        // RFC 9528 Appendix A.1: exporter labels 0 and 1.
+        for (label, name) in [(0, "oscore_master_secret"), (1, "oscore_master_salt")] {
+            let mut out = vec![0; trace.get(name).len()];
+            Session::export(session, label, &[], &mut out, spy).unwrap();
+            trace.same(name, &out);
+        }
+    }
+}
+
+/// Both sides: transcript hashes and everything that follows PRK_4e3m.
+const BOTH: [&str; 15] = [
+    "sha256: message_1 -> h_message_1",
+    "sha256: th_2_input -> th_2",
+    "extract: th_2 g_xy -> prk_2e",
+    "expand: prk_2e info_keystream_2 -> keystream_2",
+    "sha256: th_3_input -> th_3",
+    "expand: prk_3e2m info_k_3 -> k_3",
+    "expand: prk_3e2m info_iv_3 -> iv_3",
+    "sha256: th_4_input -> th_4",
+    "expand: prk_4e3m info_k_4 -> k_4",
+    "expand: prk_4e3m info_iv_4 -> iv_4",
+    "expand: prk_4e3m info_prk_out -> prk_out",
+    "expand: prk_out info_prk_exporter -> prk_exporter",
+    "expand: prk_exporter info_oscore_master_secret -> oscore_master_secret",
+    "expand: prk_exporter info_oscore_master_salt -> oscore_master_salt",
+    "expand: prk_3e2m info_mac_2 -> mac_2",
+];
+
+const MAC_3: &str = "expand: prk_4e3m info_mac_3 -> mac_3";
+
+/// With static Diffie-Hellman (method 3).
+const BOTH_STATIC: [&str; 4] = [
+    "expand: prk_2e info_salt_3e2m -> salt_3e2m",
+    "extract: salt_3e2m g_rx -> prk_3e2m",
+    "expand: prk_3e2m info_salt_4e3m -> salt_4e3m",
+    "extract: salt_4e3m g_iy -> prk_4e3m",
+];
+
+const DEVICE: [&str; 4] = [
+    "generate: x -> g_x",
+    "decapsulate: x g_y -> g_xy",
+    "seal: k_3 iv_3 a_3 plaintext_3 -> ciphertext_3",
+    "open: k_4 iv_4 a_4 ciphertext_4 -> plaintext_4",
+];
+
+const OPERATOR: [&str; 3] = [
+    "encapsulate: y g_y g_x -> g_xy",
+    "open: k_3 iv_3 a_3 ciphertext_3 -> plaintext_3",
+    "seal: k_4 iv_4 a_4 plaintext_4 -> ciphertext_4",
+];
+
+/// Values that are in the calls, but put together from others that the trace names.
+fn same_compositions(trace: &Trace) {
+    let mut ciphertext_2 = trace.get("plaintext_2");
+    ciphertext_2.iter_mut().zip(trace.get("keystream_2")).for_each(|(byte, key)| *byte ^= key);
+    trace.same("ciphertext_2", &ciphertext_2);
+
+    for (label, context, output, info) in [
+        (0, "th_2", "keystream_2", "info_keystream_2"),
+        (2, "context_2", "mac_2", "info_mac_2"),
+        (3, "th_3", "k_3", "info_k_3"),
+        (4, "th_3", "iv_3", "info_iv_3"),
+        (6, "context_3", "mac_3", "info_mac_3"),
+        (7, "th_4", "prk_out", "info_prk_out"),
+        (8, "th_4", "k_4", "info_k_4"),
+        (9, "th_4", "iv_4", "info_iv_4"),
+        (10, "", "prk_exporter", "info_prk_exporter"),
+        (0, "", "oscore_master_secret", "info_oscore_master_secret"),
+        (1, "", "oscore_master_salt", "info_oscore_master_salt"),
+    ] {
+        trace.same_info(label, context, output, info);
+    }
+
+    for (side, number, c_r) in [("r", "2", Some(trace.id("c_r"))), ("i", "3", None)] {
+        let (th, ead) = (trace.get_exact(&format!("th_{number}")), Vec::new());
+        let (id_cred, credential) = (trace.get(&format!("id_cred_{side}")), trace.get(&format!("cred_{side}")));
+        let context =
+            schedule::MacContext { c_r: c_r.as_ref(), id_cred: &id_cred, th: &th, credential: &credential, ead: &ead };
+        trace.same(&format!("context_{number}"), &context.encode());
+    }
+}
+
+#[test]
+fn rfc_9529_section_3() {
+    let trace = Trace::section_3();
+    let party = |cred: &str, key: &str, role| {
+        let pinned = Pinned::from_ccs(&trace.get(cred), role, Domain::Test, &RustCrypto).unwrap();
+        let mut keys = MemoryKeyStore::new();
+        keys.insert(KEY, &trace.get_exact(key)).unwrap();
+        let own = OwnCredential::pinned(KEY, &pinned);
+        let mut trusted_by_other = MemoryAnchors::new();
+        trusted_by_other.add_pinned(pinned).unwrap();
+        (Party { spy: Spy { log: Mutex::default(), keys, played: None }, own }, trusted_by_other)
+    };
+    let (device, operator_anchors) = party("cred_i", "sk_i", Role::Device);
+    let (operator, device_anchors) = party("cred_r", "sk_r", Role::Operator);
+    for (party, id, x, y) in [(&device, "id_cred_i", "pk_i_x", "pk_i_y"), (&operator, "id_cred_r", "pk_r_x", "pk_r_y")]
+    {
+        trace.same(id, &party.own.id);
+        let public_key = party.spy.public_key(KEY).unwrap();
+        trace.same(x, public_key.x());
+        trace.same(y, public_key.y());
+    }
+
+    play(&trace, &[SUITE_6, Suite::CCM_8], &device, &operator, &|claimed, role| {
+        let anchors = if role == Role::Device { &operator_anchors } else { &device_anchors };
+        verify(claimed, role, Domain::Test, anchors, &RustCrypto, None).unwrap()
+    });
+
+    let device_calls = ["agree: x pk_r_x pk_r_y -> g_rx", "static agree: g_y -> g_iy", MAC_3];
+    let operator_calls = ["agree: y pk_i_x pk_i_y -> g_iy", "static agree: g_x -> g_rx", MAC_3];
+    let device_calls = [&BOTH[..], &BOTH_STATIC, &DEVICE, &device_calls].concat();
+    let operator_calls = [&BOTH[..], &BOTH_STATIC, &OPERATOR, &operator_calls].concat();
+    trace.same_calls("the device", &device.spy.log.lock().unwrap(), &device_calls);
+    trace.same_calls("the operator", &operator.spy.log.lock().unwrap(), &operator_calls);
+    same_compositions(&trace);
+    trace.same_info(1, "th_2", "salt_3e2m", "info_salt_3e2m");
+    trace.same_info(5, "th_3", "salt_4e3m", "info_salt_4e3m");
+
+    // Sections 3.1 and 3.2: the first attempt, with the preferred suite, which the responder does not run.
+    let c_i = trace.id("refused_c_i");
+    let proposal = initiator::Proposal { method: Method::StaticStatic, suites: &[SUITE_6], c_i: &c_i, ead_1: &[] };
+    let (_, message_1) = initiator::start(&proposal, &RustCrypto, &mut Scalar(trace.get("refused_x"))).unwrap();
+    trace.same("refused_message_1", &message_1);
+    let refused = responder::read(&message_1, &METHODS, &[Suite::CCM_8], &RustCrypto).unwrap_err();
+    assert_eq!(refused, Misbehaved::WrongSuite.into());
+    let error = error_message(&refused, &[Suite::CCM_8]).unwrap();
+    trace.same("error", &error);
+    assert_eq!(read_error(&error), Ok(Refused::WrongSuite));
+
+    trace.assert_all_used();
+}
+
+/// Method 0, with group and signatures played back: what is signed, how long the MACs are, `x5t` as ID_CRED_x.
+#[test]
+fn rfc_9529_section_2() {
+    let mut trace = Trace::section_2();
+    // Nobody has a static Diffie-Hellman key: RFC 9528 §4.1.1.2 and §4.1.1.3.
+    for name in ["prk_3e2m", "prk_4e3m"] {
+        trace.case[name] = trace.case["prk_2e"].clone();
+    }
+    let trace = trace;
+    let party = |id: &str, cred: &str| Party {
+        spy: Spy { log: Mutex::default(), keys: MemoryKeyStore::new(), played: Some(&trace) },
+        own: OwnCredential { key: KEY, id: trace.get(id), credential: trace.get(cred) },
+    };
+    let (device, operator) = (party("id_cred_i", "cred_i"), party("id_cred_r", "cred_r"));
+
+    play(&trace, &[SUITE_0], &device, &operator, &|_, role| {
+        let credential = trace.get(if role == Role::Device { "cred_i" } else { "cred_r" });
+        let filler = PublicKey::from_checked_point(&[1; 32], &[2; 32]);
+        let name = "EDHOC".parse().unwrap();
+        Verified::assertion(Peer::new(&credential, filler, name, role, Domain::Test, Usage::ANY))
+    });
+
+    let device_calls =
+        ["verify: signature_input_2 signature_or_mac_2", "sign: signature_input_3 -> signature_or_mac_3"];
+    let operator_calls =
+        ["sign: signature_input_2 -> signature_or_mac_2", "verify: signature_input_3 signature_or_mac_3"];
+    let device_calls = [&BOTH[..], &DEVICE, &[MAC_3], &device_calls].concat();
+    let operator_calls = [&BOTH[..], &OPERATOR, &[MAC_3], &operator_calls].concat();
+    trace.same_calls("the device", &device.spy.log.lock().unwrap(), &device_calls);
+    trace.same_calls("the operator", &operator.spy.log.lock().unwrap(), &operator_calls);
+    same_compositions(&trace);
+    for (side, number) in [("r", "2"), ("i", "3")] {
+        let [id, cred] = ["id_cred", "cred"].map(|name| trace.get(&format!("{name}_{side}")));
+        let aad = schedule::external_aad(&trace.get_exact(&format!("th_{number}")), &cred, &[]);
+        let input = to_be_signed(&id, &aad, &trace.get(&format!("mac_{number}")));
+        trace.same(&format!("signature_input_{number}"), &input);
+    }
+    trace.assert_all_used();
+}
+
+// --------------------------------------------------------------------------------------------------------- invalid
+
+/// How far a message got, and why no further.
+#[derive(Debug, PartialEq)]
+enum Refusal {
+    /// By the step that reads it.
+    Reading(Error),
+    /// By the step that answers message_1.
+    Answering(Error),
+    /// By the step that checks the proof.
+    Accepting(Error),
+}
+
+fn message_1(bytes: &[u8], trace: &Trace) -> Result<(), Refusal> {
+    let cred = Pinned::from_ccs(&trace.get("cred_r"), Role::Operator, Domain::Test, &RustCrypto).unwrap();
+    let mut keys = MemoryKeyStore::new();
+    keys.insert(KEY, &trace.get_exact("sk_r")).unwrap();
+    let (own, c_r, mut y) = (OwnCredential::pinned(KEY, &cred), trace.id("c_r"), Scalar(trace.get("y")));
+    let read = responder::read(bytes, &METHODS, &Suite::ALL, &RustCrypto).map_err(Refusal::Reading)?;
+    read.write(&c_r, &own, &[], &keys, &RustCrypto, &mut y).map(|_| ()).map_err(Refusal::Answering)
+}
+
+fn message_2(bytes: &[u8], trace: &Trace) -> Result<(), Refusal> {
+    let pin = |name, role| Pinned::from_ccs(&trace.get(name), role, Domain::Test, &RustCrypto).unwrap();
+    let own = OwnCredential::pinned(KEY, &pin("cred_i", Role::Device));
+    let mut anchors = MemoryAnchors::new();
+    anchors.add_pinned(pin("cred_r", Role::Operator)).unwrap();
+    let (suites, c_i) = ([SUITE_6, Suite::CCM_8], trace.id("c_i"));
+    let proposal = initiator::Proposal { method: Method::StaticStatic, suites: &suites, c_i: &c_i, ead_1: &[] };
+    let (sent, _) = initiator::start(&proposal, &RustCrypto, &mut Scalar(trace.get("x"))).unwrap();
+    let read = sent.read(bytes, &RustCrypto).map_err(Refusal::Reading)?;
+    let peer = verify(&read.claimed().unwrap(), Role::Operator, Domain::Test, &anchors, &RustCrypto, None).unwrap();
+    read.accept(peer, &own, &RustCrypto).map(|_| ()).map_err(Refusal::Accepting)
+}
+
+/// message_2 with another PLAINTEXT_2, encrypted as it should be.
+fn message_2_around(plaintext_2: &[u8], trace: &Trace) -> Vec<u8> {
+    let (prk_2e, th_2) = (Secret::from_slice(&trace.get("prk_2e")).unwrap(), trace.get_exact("th_2"));
+    let mut ciphertext_2 = plaintext_2.to_vec();
+    schedule::xor_keystream_2(&prk_2e, &th_2, &mut ciphertext_2, &RustCrypto).unwrap();
+    message::encode_message_2(&trace.get("g_y"), &ciphertext_2)
+}
+
+/// Section 4.3 is what a receiver may refuse; this one does.
+#[test]
+fn rfc_9529_section_4() {
+    use Refusal::{Accepting, Answering, Reading};
+    let trace = Trace::section_3();
+    // What the faults are made in is good.
+    assert_eq!(message_2(&message_2_around(&trace.get("plaintext_2"), &trace), &trace), Ok(()));
+    assert_eq!(message_2(&trace.get("message_2"), &trace), Ok(()));
+    let good = [&bytes("03025820"), trace.get("g_x").as_slice(), &bytes("0e")].concat();
+    assert_eq!(message_1(&good, &trace), Ok(()));
+
+    let expected: [(&str, Refusal); 15] = [
+        ("4.1.1", Reading(Malformed::WrongType.into())),
+        ("4.1.2", Reading(Malformed::NotShortest.into())),
+        ("4.1.3", Reading(Malformed::WrongLength.into())),
+        ("4.1.4", Reading(Malformed::WrongType.into())),
+        ("4.1.5", Reading(Malformed::TrailingBytes.into())),
+        ("4.1.6", Reading(Malformed::WrongType.into())),
+        ("4.1.7", Reading(Malformed::NotShortest.into())),
+        // P-384: refused for its suite, before anyone looks at G_X.
+        ("4.2.1", Reading(Misbehaved::WrongSuite.into())),
+        ("4.2.2", Answering(Misbehaved::InvalidPoint.into())),
+        ("4.2.3", Answering(Misbehaved::InvalidPoint.into())),
+        // X25519: refused for its suite too.
+        ("4.2.4", Reading(Misbehaved::WrongSuite.into())),
+        ("4.2.5", Accepting(Untrusted::Authentication.into())),
+        ("4.2.6", Answering(Misbehaved::InvalidPoint.into())),
+        ("4.3.1", Reading(Malformed::NotShortest.into())),
+        ("4.3.2", Reading(Malformed::Indefinite.into())),
+    ];
+    let file: Value =
+        serde_json::from_str(include_str!("../../tests/vectors/edhoc_rfc9529_section_4.json")).expect("JSON");
+    let cases = file["cases"].as_array().expect("cases");
+    assert_eq!(cases.len(), expected.len());
+    for (case, (clause, expected)) in cases.iter().zip(expected) {
+        assert_eq!(case["clause"], clause);
+        let hex = bytes(case["hex"].as_str().expect("hex"));
+        let found = match case["item"].as_str().expect("item") {
+            "message_1" => message_1(&hex, &trace),
+            "message_2" => message_2(&hex, &trace),
+            "plaintext_2" => {
+                // PLAINTEXT_3 is the same without C_R.
+                let read_2 = Plaintext::read_2(hex.clone()).map(|_| ());
+                assert_eq!(Plaintext::read_3(hex[1..].to_vec()).map(|_| ()), read_2, "{clause}");
+                let found = message_2(&message_2_around(&hex, &trace), &trace);
+                if let Err(reason) = read_2 {
+                    assert_eq!(found, Err(Reading(reason.into())), "{clause}");
+                }
+                found
+            }
+            item => panic!("{item}"),
+        };
+        assert_eq!(found, Err(expected), "{clause} {}", case["reason"]);
+    }
+}

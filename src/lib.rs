@@ -55,14 +55,14 @@
 //! device_keys.insert(IDENTITY, identities::device_key())?;
 //! let own = OwnCredential::chain(IDENTITY, &identities::device_chain())?;
 //! let device_config = device::Config::new(own, Domain::Test);
-//! let device_anchors = identities::device_anchors();
+//! let device_anchors = identities::factory_anchors();
 //! let (mut store, mut usim) = (MemoryStore::new(), SoftUsim);
 //!
 //! // What the operator has: likewise, and its own systems, here in memory.
 //! let mut operator_keys = MemoryKeyStore::new();
 //! operator_keys.insert(IDENTITY, identities::operator_key())?;
 //! let own = OwnCredential::chain(IDENTITY, &identities::operator_chain())?;
-//! let operator_anchors = identities::operator_anchors();
+//! let operator_anchors = identities::maker_anchors();
 //! let mut home = Home::new(Secret::from_slice(&[0xcd; 16])?, vec!["001010000000001".parse()?]);
 //!
 //! // In earnest: a hardware source, and time that passes.

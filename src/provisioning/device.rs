@@ -149,7 +149,8 @@ impl Device {
     /// One durable write, before message_1 leaves.
     ///
     /// # Errors
-    /// [`Misuse::NotNow`] if the device has a confirmed subscription; [`Backend`].
+    /// [`Misuse::NotNow`] if the device has a confirmed subscription; [`Misuse::Parameter`] for a configuration that
+    /// makes no message_1; [`Backend`]. The store has not changed.
     pub fn start(config: Config, now: Millis, platform: &mut Platform<'_>) -> Result<Self, Error> {
         let mut durable = Durable::load(platform.subscriptions)?;
         let (operation, txn) = match (&durable.active, durable.txn) {
@@ -164,7 +165,6 @@ impl Device {
         };
         durable.requests = durable.requests.checked_add(1).ok_or(Misuse::NotNow("request counter used up"))?;
         durable.txn = Some(txn);
-        durable.commit(None, platform.subscriptions)?;
 
         let hello = Hello { domain: config.domain, concealed_id: None, relay: None, cookie: None };
         let proposal = initiator::Proposal {
@@ -174,6 +174,8 @@ impl Device {
             ead_1: &[EadItem { label: EAD_LABEL, critical: true, value: Some(&wire::encode(&hello)) }],
         };
         let (handshake, message_1) = initiator::start(&proposal, platform.crypto, platform.rng)?;
+        // Last, so that a start that fails writes nothing; and before message_1 can leave.
+        durable.commit(None, platform.subscriptions)?;
         let mut device = Self {
             config,
             durable,
@@ -273,7 +275,8 @@ impl Device {
         let operator =
             trust::verify(&message.claimed()?, Role::Operator, domain, platform.anchors, crypto, platform.date)?;
         let mut message = message.accept(operator, &self.config.own, crypto)?;
-        let terms: Terms<'_> = wire::decode(message::take_ead(message.ead())?)?;
+        let terms = message::take_ead(message.ead())?;
+        let terms: Terms<'_> = wire::decode(&terms)?;
         if terms.domain != domain {
             return Err(Misbehaved::WrongDomain.into());
         }
@@ -315,7 +318,7 @@ impl Device {
         platform: &mut Platform<'_>,
     ) -> Result<(), Error> {
         let mut message = handshake.read(bytes, platform.crypto)?;
-        let offer = message::take_ead(message.ead())?.to_vec();
+        let offer = message::take_ead(message.ead())?;
         let session = message.complete()?;
         match wire::decode(&offer)? {
             Offer::Package(offer) if self.operation == Operation::Provision => {

@@ -73,8 +73,10 @@ impl LogEntry {
     /// Reads what [`LogEntry::to_cbor`] wrote. For one's own storage: this decoder is not meant for a stranger's bytes.
     ///
     /// # Errors
-    /// [`Malformed::Syntax`].
+    /// [`Malformed::Syntax`]; [`Malformed::TrailingBytes`].
     pub fn from_cbor(bytes: &[u8]) -> Result<Self, Malformed> {
-        ciborium::from_reader(bytes).map_err(|_| Malformed::Syntax)
+        let mut rest = bytes;
+        let entry = ciborium::from_reader(&mut rest).map_err(|_| Malformed::Syntax)?;
+        if rest.is_empty() { Ok(entry) } else { Err(Malformed::TrailingBytes) }
     }
 }

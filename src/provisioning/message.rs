@@ -341,10 +341,11 @@ pub fn supi_hash(txn: &Txn, supi: &Supi, crypto: &dyn Crypto) -> Hash {
     crypto.sha256(&[&input])
 }
 
-/// The one EAD item of this protocol, critical in every message.
-pub(super) fn take_ead(ead: &mut crate::edhoc::Ead) -> Result<&[u8], Misbehaved> {
-    match ead.take(EAD_LABEL) {
-        Some(crate::edhoc::TakenEad { critical: true, value: Some(value) }) => Ok(value),
-        _ => Err(Misbehaved::MissingEad),
-    }
+/// The one EAD item of this protocol, critical in every message, and only once.
+pub(super) fn take_ead(ead: &mut crate::edhoc::Ead) -> Result<Vec<u8>, Misbehaved> {
+    let value = match ead.take(EAD_LABEL) {
+        Some(crate::edhoc::TakenEad { critical: true, value: Some(value) }) => value.to_vec(),
+        _ => return Err(Misbehaved::MissingEad),
+    };
+    if ead.take(EAD_LABEL).is_some() { Err(Misbehaved::MissingEad) } else { Ok(value) }
 }

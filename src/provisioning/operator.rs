@@ -33,7 +33,7 @@ use crate::{
     },
     store::KeyStore,
     trust::{self, Date, Peer, TrustAnchors},
-    wire,
+    wire::{self, Wire},
 };
 
 /// How an operator runs the exchange.
@@ -103,7 +103,8 @@ pub enum Action {
 /// What only the operator's own systems can decide, compute or keep.
 #[derive(Debug)]
 pub enum Question {
-    /// Is this device welcome? Answer [`Answer::Appraised`].
+    /// Is this device welcome? Answer [`Answer::Appraised`]. A resume is logged nowhere else, so make
+    /// [`Visitor::counter`] durable before you let one go on: else two devices that share a store both resume.
     Appraise(Box<Visitor>),
     /// Which subscription is for this transaction? The same txn gets the same one. Answer [`Answer::Reserved`].
     Reserve {
@@ -178,7 +179,7 @@ pub struct CoreCredential {
 pub struct Reservation {
     /// Its SUPI.
     pub supi: Supi,
-    /// Above every epoch offered to this device before.
+    /// Above every epoch offered to this device before; the first is 1.
     pub epoch: u32,
     /// For the activation challenge; used up by it.
     pub sqn: Sqn,
@@ -204,7 +205,17 @@ impl OwnedPart {
     pub fn profile(profile: &ServiceProfile<'_>) -> Self {
         Self(wire::encode(profile))
     }
+
+    /// Back again; only its length can be wrong.
+    fn read<'a, T: Wire<'a>>(&'a self) -> Result<T, Misuse> {
+        wire::decode(&self.0).map_err(|_| TOO_LONG)
+    }
 }
+
+/// Longest sealed package: what message_4 leaves when txn, heads and tag have their bytes.
+const MAX_PACKAGE: usize = wire::MAX_MESSAGE - 64;
+
+const TOO_LONG: Misuse = Misuse::Parameter("SUCI data and service profile do not fit into a message");
 
 /// What the log says about a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -283,15 +294,19 @@ struct Sealed {
 }
 
 /// What `confirm` has to say.
-#[derive(Debug)]
 struct Expected {
     channel: Channel,
     device: Peer,
-    txn: Txn,
-    supi: Supi,
-    epoch: u32,
-    package_hash: Hash,
+    /// The receipt that the device will make; only its sequence number is the device's to choose.
+    receipt: Receipt,
     xres: [u8; 8],
+}
+
+/// Without XRES: nobody is to know it before the device has said it.
+impl core::fmt::Debug for Expected {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Expected").field("device", &self.device).field("receipt", &self.receipt).finish_non_exhaustive()
+    }
 }
 
 impl Operator {
@@ -317,7 +332,12 @@ impl Operator {
         }
         // Look first, move second: bytes that cannot be the next message leave the state alone.
         match &mut self.state {
-            State::AwaitMessage1 => {}
+            // Never an error for an error: two operators would go on with that for ever.
+            State::AwaitMessage1 => {
+                if let Ok(refused) = edhoc::read_error(bytes) {
+                    return Err(refused.into());
+                }
+            }
             State::AwaitMessage3(_) => {
                 if wire::decode::<&[u8]>(bytes).is_err() && edhoc::is_error_message(bytes) {
                     let refused = edhoc::read_error(bytes)?;
@@ -421,7 +441,8 @@ impl Operator {
     fn message_1(&mut self, bytes: &[u8], now: Millis, desk: &mut Desk<'_>) -> Result<(), Error> {
         let Config { own, domain, methods, suites, evidence_formats, patience } = &self.config;
         let mut message = responder::read(bytes, methods, suites, desk.crypto)?;
-        let hello: Hello<'_> = wire::decode(message::take_ead(message.unverified_ead())?)?;
+        let hello = message::take_ead(message.unverified_ead())?;
+        let hello: Hello<'_> = wire::decode(&hello)?;
         if hello.domain != *domain {
             return Err(Misbehaved::WrongDomain.into());
         }
@@ -454,7 +475,7 @@ impl Operator {
         let mut handshake = message.accept(device, own, desk.crypto)?;
         let evidence_binding = *handshake.th_3();
         let device = handshake.session().peer().get().clone();
-        let request = message::take_ead(handshake.ead())?.to_vec();
+        let request = message::take_ead(handshake.ead())?;
         let request: Request<'_> = wire::decode(&request)?;
         // `[ + algorithm ]` and `[ + receipt ]`: at least one.
         if request.algorithms.is_empty() || request.receipts.as_ref().is_some_and(|receipts| receipts.is_empty()) {
@@ -483,42 +504,45 @@ impl Operator {
             return Err(Misbehaved::UnexpectedMessage.into());
         };
         let confirm: Confirm<'_> = wire::decode(text)?;
-        if confirm.txn != expected.txn {
+        if confirm.txn != expected.receipt.txn {
             return Err(Misbehaved::WrongTransaction.into());
         }
         let receipt = Receipt::verify(confirm.receipt, expected.device.public_key(), desk.crypto)?;
-        let fits = crypto::equal(confirm.res, &expected.xres)
-            && self.fits(&receipt, &expected.txn, &expected.supi, expected.epoch, &expected.package_hash, desk.crypto);
-        if !fits {
+        let fits = Receipt { sequence: receipt.sequence, ..expected.receipt.clone() } == receipt;
+        if !fits || !crypto::equal(confirm.res, &expected.xres) {
             return Err(Misbehaved::WrongReceipt.into());
         }
         self.ask(Question::Log(LogEntry::Confirmed(Confirmed {
-            txn: expected.txn,
+            txn: receipt.txn,
             device: expected.device.name().to_string(),
-            epoch: expected.epoch,
+            epoch: receipt.epoch,
             receipt: confirm.receipt.to_vec(),
         })));
-        let complete = Complete { txn: expected.txn, acknowledged: receipt.sequence };
+        let complete = Complete { txn: receipt.txn, acknowledged: receipt.sequence };
         self.state = State::LoggingConfirm(expected, complete);
         Ok(())
     }
 
-    /// Whether a receipt tells of this very credential.
-    fn fits(
+    /// The receipt for this very credential, next after the visitor's last one; its sequence number is not known.
+    fn receipt(
         &self,
-        receipt: &Receipt,
-        txn: &Txn,
+        visitor: &Visitor,
         supi: &Supi,
         epoch: u32,
-        package_hash: &Hash,
+        package_hash: Hash,
         crypto: &dyn Crypto,
-    ) -> bool {
-        receipt.domain == self.config.domain
-            && receipt.event == Event::Activated
-            && receipt.txn == *txn
-            && receipt.supi_hash == message::supi_hash(txn, supi, crypto)
-            && receipt.epoch == epoch
-            && receipt.package_hash == *package_hash
+    ) -> Receipt {
+        Receipt {
+            domain: self.config.domain,
+            sequence: 0,
+            previous: visitor.state.last_receipt,
+            txn: visitor.txn,
+            event: Event::Activated,
+            supi_hash: message::supi_hash(&visitor.txn, supi, crypto),
+            epoch,
+            package_hash,
+            owner_epoch: visitor.state.owner_epoch,
+        }
     }
 
     // ------------------------------------------------------------------------------------------ the answers
@@ -546,6 +570,9 @@ impl Operator {
     }
 
     fn reserved(&mut self, case: Box<Case>, reservation: Reservation, desk: &mut Desk<'_>) -> Result<(), Error> {
+        if reservation.epoch == 0 {
+            return Err(Misuse::Parameter("epochs begin at 1").into());
+        }
         let name = KeyName {
             algorithm: Algorithm::Milenage,
             supi: &reservation.supi,
@@ -571,22 +598,23 @@ impl Operator {
             algorithm: Algorithm::Milenage,
             parameters: MilenageParameters { opc: opc.bytes() },
             challenge: vector.challenge,
-            suci: suci.as_ref().map(|part| wire::decode(&part.0)).transpose()?,
-            profile: profile.as_ref().map(|part| wire::decode(&part.0)).transpose()?,
+            suci: suci.as_ref().map(OwnedPart::read).transpose()?,
+            profile: profile.as_ref().map(OwnedPart::read).transpose()?,
             activation: Activation::OneShot,
             previous: Previous::None,
         };
         let session = case.handshake.session();
         let sealed = credential::seal(&package, self.config.domain, txn, session, desk.crypto)?;
         drop(package);
+        // Before anything is logged: afterwards it would be too late to learn that the offer does not fit.
+        if sealed.len() > MAX_PACKAGE {
+            return Err(TOO_LONG.into());
+        }
         let package_hash = credential::package_hash(&sealed, desk.crypto);
         let expected = Expected {
             channel: Channel::new(Role::Operator, session, &package_hash, desk.crypto)?,
             device: device.clone(),
-            txn: *txn,
-            supi: *supi,
-            epoch: *epoch,
-            package_hash,
+            receipt: self.receipt(&case.visitor, supi, *epoch, package_hash, desk.crypto),
             xres: vector.xres,
         };
         self.ask(Question::Log(LogEntry::Offered(Offered {
@@ -612,7 +640,7 @@ impl Operator {
 
     fn core_ready(&mut self, case: Box<Case>, sealed: Sealed, desk: &mut Desk<'_>) -> Result<(), Error> {
         let Sealed { package, expected } = sealed;
-        self.message_4(*case, &Offer::Package(PackageOffer { txn: expected.txn, sealed: &package }), desk)?;
+        self.message_4(*case, &Offer::Package(PackageOffer { txn: expected.receipt.txn, sealed: &package }), desk)?;
         self.state = State::AwaitConfirm(Box::new(expected));
         Ok(())
     }
@@ -629,7 +657,7 @@ impl Operator {
     }
 
     fn recalled(&mut self, case: Box<Case>, recalled: Option<Recalled>, desk: &mut Desk<'_>) -> Result<(), Error> {
-        let Visitor { device, txn, receipts, .. } = &case.visitor;
+        let Visitor { device, txn, receipts, state, .. } = &case.visitor;
         // The last receipt is the one that this transaction ended with; it names everything.
         let Some((recalled, encoded)) = recalled.zip(receipts.last()) else {
             return self.refuse(case, Code::Conflict, desk);
@@ -637,7 +665,11 @@ impl Operator {
         let receipt = Receipt::verify(encoded, device.public_key(), desk.crypto)?;
         let Offered { supi, epoch, package_hash, .. } = &recalled.offered;
         let supi: Supi = supi.parse().map_err(|_| Backend::Store)?;
-        if !self.fits(&receipt, txn, &supi, *epoch, package_hash, desk.crypto) {
+        let expected = self.receipt(&case.visitor, &supi, *epoch, *package_hash, desk.crypto);
+        let fits = Receipt { sequence: receipt.sequence, previous: receipt.previous, ..expected } == receipt;
+        // And it is where the device stands: this credential is in use, and nothing came after.
+        let stands = state.active == Some(*epoch) && state.last_receipt == Some(desk.crypto.sha256(&[encoded]));
+        if !fits || !stands {
             return self.refuse(case, Code::Conflict, desk);
         }
         if recalled.confirmed {
@@ -659,11 +691,11 @@ impl Operator {
         self.end(Ok(()))
     }
 
-    /// Says no, in an authenticated message_4.
+    /// Says no, in an authenticated message_4, and fails with that: whoever asked ends the machine.
     fn refuse(&mut self, case: Box<Case>, code: Code, desk: &mut Desk<'_>) -> Result<(), Error> {
         let refusal = Refusal { txn: case.visitor.txn, code, retry_after: None };
         self.message_4(*case, &Offer::Refusal(refusal), desk)?;
-        self.end(Err(Refused::Code(code).into()))
+        Err(Refused::Code(code).into())
     }
 
     fn message_4(&mut self, case: Case, offer: &Offer<'_>, desk: &mut Desk<'_>) -> Result<(), Error> {

@@ -94,3 +94,66 @@ impl Channel {
         Ok(plaintext)
     }
 }
+
+#[cfg(all(test, feature = "rustcrypto"))]
+mod tests {
+    use super::*;
+    use crate::{crypto::rustcrypto::RustCrypto, error::Untrusted};
+
+    fn direction(key: u8) -> Direction {
+        let key = Secret::from_slice(&[key; 32]).unwrap_or_else(|_| Secret::zeroed());
+        Direction { key, aad: alloc::vec![7], next: 0 }
+    }
+
+    /// Two ends of one channel.
+    fn ends() -> (Channel, Channel) {
+        (Channel { send: direction(1), receive: direction(2) }, Channel { send: direction(2), receive: direction(1) })
+    }
+
+    fn outcome(channel: &mut Channel, record: &[u8]) -> Result<Vec<u8>, Error> {
+        channel.open(record, &RustCrypto).map(|text| text.bytes().to_vec())
+    }
+
+    #[test]
+    fn records_open_once_in_order_and_with_gaps() -> Result<(), Error> {
+        let (mut one, mut other) = ends();
+        let mut records = Vec::new();
+        for text in [b"a", b"b", b"c", b"d"] {
+            records.push(one.seal(text, &RustCrypto)?);
+        }
+        let [a, b, c, d] = records.as_slice() else { return Err(Backend::Crypto.into()) };
+        assert_eq!(outcome(&mut other, b)?, b"b");
+        let replayed = Err(Misbehaved::Replayed.into());
+        assert_eq!(outcome(&mut other, b), replayed, "the same again");
+        assert_eq!(outcome(&mut other, a), replayed, "an older one");
+        assert_eq!(outcome(&mut other, d)?, b"d", "a newer one, past a gap");
+        assert_eq!(outcome(&mut other, c), replayed, "out of order");
+        Ok(())
+    }
+
+    #[test]
+    fn what_does_not_open_moves_nothing() -> Result<(), Error> {
+        let (mut one, mut other) = ends();
+        let first = one.seal(b"a", &RustCrypto)?;
+        // [ h'a10103', { 6: h'00' }, .. ]: the number is the ninth byte.
+        let mut forged = first.clone();
+        forged.iter_mut().skip(8).take(1).for_each(|byte| *byte = 0xff);
+        assert_eq!(outcome(&mut other, &forged), Err(Untrusted::Authentication.into()));
+        assert_eq!(outcome(&mut one, &first), Err(Untrusted::Authentication.into()), "its own");
+        assert_eq!(outcome(&mut other, &first)?, b"a", "the true one still opens");
+        Ok(())
+    }
+
+    #[test]
+    fn numbers_are_not_used_twice_even_when_sealing_fails() -> Result<(), Error> {
+        let (mut one, mut other) = ends();
+        one.send.next = 0xff_ffff_ffff;
+        let last = one.seal(b"a", &RustCrypto)?;
+        assert!(one.seal(b"b", &RustCrypto).is_err(), "a partial IV has five bytes");
+        assert!(one.seal(b"c", &RustCrypto).is_err());
+        assert_eq!(outcome(&mut other, &last)?, b"a");
+        one.send.next = u64::MAX;
+        assert!(one.seal(b"d", &RustCrypto).is_err());
+        Ok(())
+    }
+}

@@ -13,6 +13,7 @@ use crate::{
     identity::{DeviceId, Supi},
     provisioning::{
         log::LogEntry,
+        message::Operation,
         operator::{Answer, CoreCredential, OwnedPart, Question, Recalled, Reservation},
     },
 };
@@ -61,6 +62,10 @@ impl Home {
             Question::Appraise(visitor) => {
                 let counter = (visitor.counter.request, visitor.counter.retry);
                 let fresh = self.counters.get(visitor.device.name()).is_none_or(|highest| counter > *highest);
+                // An offer brings its counter into the log; a resume has no offer.
+                if fresh && visitor.operation == Operation::Resume {
+                    self.counters.insert(*visitor.device.name(), counter);
+                }
                 Answer::Appraised(if fresh { Ok(()) } else { Err(Code::Conflict) })
             }
             Question::Reserve { device, txn } => Answer::Reserved(self.reserve(device, txn)),

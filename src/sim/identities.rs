@@ -102,12 +102,22 @@ pub fn operator_root() -> &'static [u8] {
     pki!("operator-root.der")
 }
 
-/// What a device trusts: the operator's root and its raw key. The operator's chain is also known by its hash (`x5t`).
+/// What a factory-new device was given: one anchor for operators, and nothing else.
+pub fn factory_anchors() -> MemoryAnchors {
+    trusting(Role::Operator, operator_root(), &[], None)
+}
+
+/// What an operator needs for a first customer: one anchor for devices, and nothing else.
+pub fn maker_anchors() -> MemoryAnchors {
+    trusting(Role::Device, maker_root(), &[], None)
+}
+
+/// The operator's root, its raw key, and its chain known by its hash (`x5t`): for all ways to name a credential.
 pub fn device_anchors() -> MemoryAnchors {
     trusting(Role::Operator, operator_root(), &operator_chain(), Some(raw_operator_ccs()))
 }
 
-/// What an operator trusts: the maker's root and the device's raw key. The device's chain is also known by its hash.
+/// The maker's root, the device's raw key, and its chain known by its hash (`x5t`): for all ways to name a credential.
 pub fn operator_anchors() -> MemoryAnchors {
     trusting(Role::Device, maker_root(), &device_chain(), Some(raw_device_ccs()))
 }
@@ -126,7 +136,9 @@ fn trusting(role: Role, root: &[u8], chain: &[&[u8]], ccs: Option<&[u8]>) -> Mem
     let trust = || -> Result<MemoryAnchors> {
         let mut anchors = MemoryAnchors::new();
         anchors.add_anchor(Anchor::from_certificate(root, role, Domain::Test)?)?;
-        anchors.add_chain(role, chain, &RustCrypto)?;
+        if !chain.is_empty() {
+            anchors.add_chain(role, chain, &RustCrypto)?;
+        }
         if let Some(ccs) = ccs {
             anchors.add_pinned(Pinned::from_ccs(ccs, role, Domain::Test, &RustCrypto)?)?;
         }

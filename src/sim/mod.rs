@@ -193,8 +193,8 @@ impl World {
             attempts: 20,
             device_keys: keys(identities::device_key()).expect("a scalar"),
             operator_keys: keys(identities::operator_key()).expect("a scalar"),
-            device_anchors: identities::device_anchors(),
-            operator_anchors: identities::operator_anchors(),
+            device_anchors: identities::factory_anchors(),
+            operator_anchors: identities::maker_anchors(),
             quality: Quality::GOOD,
             tamper: None,
             rng: SeededRng::new(seed),
@@ -240,6 +240,15 @@ impl World {
     pub const fn tampering(mut self, number: usize) -> Self {
         self.tamper = Some(number);
         self.attempts = 1;
+        self
+    }
+
+    /// Puts the link in order, for a run that goes on where a bad one stopped.
+    #[must_use]
+    pub const fn mended(mut self) -> Self {
+        self.quality = Quality::GOOD;
+        self.tamper = None;
+        self.attempts = 20;
         self
     }
 

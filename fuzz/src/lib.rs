@@ -1,0 +1,18 @@
+//! The doors for libFuzzer. `tests/corpus.rs` of the main crate includes the same files and replays the corpora.
+
+mod doors;
+
+/// See `doors/wire.rs`.
+pub fn wire(data: &[u8]) {
+    doors::wire::run(data);
+}
+
+/// See `doors/device.rs`.
+pub fn device(data: &[u8]) {
+    doors::device::run(data);
+}
+
+/// See `doors/operator.rs`.
+pub fn operator(data: &[u8]) {
+    doors::operator::run(data);
+}

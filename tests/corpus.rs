@@ -1,0 +1,65 @@
+//! Replays `fuzz/corpus` through the doors that `cargo fuzz` knocks at: `fuzz/corpus/DOOR/*` goes through `DOOR`.
+//!
+//! A crash that a fuzzer found becomes a file there, and so a test for ever. The first files are honest messages and
+//! stories, and stories with one lie each; `cargo test --test corpus -- --ignored` writes them again after a message has
+//! changed its form.
+#![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+#[path = "../fuzz/src/doors/mod.rs"]
+mod doors;
+
+fn corpus(door: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(door)
+}
+
+fn replay(door: &str, run: impl Fn(&[u8])) {
+    let files: Vec<PathBuf> = fs::read_dir(corpus(door)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(!files.is_empty());
+    for file in files {
+        eprintln!("{}", file.display()); // Shown if it fails.
+        run(&fs::read(&file).unwrap());
+    }
+}
+
+#[test]
+fn wire() {
+    replay("wire", doors::wire::run);
+}
+
+#[test]
+fn device() {
+    replay("device", doors::device::run);
+}
+
+#[test]
+fn operator() {
+    replay("operator", doors::operator::run);
+}
+
+/// All methods with all credential types, suite by suite: honest to the end, from the start and as a resumption.
+#[test]
+fn every_cast_plays_honestly() {
+    for (method, naming) in (0..4).flat_map(|method| (0..3).map(move |naming| (method, naming))) {
+        let suite = (method + naming) % 3;
+        for plot in [0, 1] {
+            let story = [method | naming << 2 | suite << 5, plot];
+            doors::device::run(&story);
+            doors::operator::run(&story);
+        }
+    }
+}
+
+#[test]
+#[ignore = "writes files; run it after a message has changed its form"]
+fn write_seeds() {
+    for (door, name, bytes) in doors::seeds::seeds() {
+        fs::create_dir_all(corpus(door)).unwrap();
+        fs::write(corpus(door).join(name), bytes).unwrap();
+    }
+}

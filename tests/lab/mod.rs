@@ -1,0 +1,441 @@
+//! A bench for the two machines: no link, no clock, no scheduler. Each test hands every message over itself.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use core::fmt::Debug;
+
+use remote_provisioning::{
+    aka::Challenge,
+    credential::{Installed, Offered, SoftUsim, Usim},
+    crypto::{Crypto, HASH_LEN, Hash, PublicKey, Rng, Secret, SecretBytes, Signature, rustcrypto::RustCrypto},
+    edhoc::OwnCredential,
+    error::{Backend, Code, Error},
+    identity::{Domain, PeerName},
+    provisioning::{
+        Answer, Desk, Device, Millis, Operator, Platform, Question,
+        device::{self, Subscription, authenticate, subscription},
+        log::LogEntry,
+        operator,
+    },
+    sim::{IDENTITY, SeededRng, TODAY, home::Home, identities},
+    store::{
+        Commit, KeyId, KeyStore, Slot, SubscriptionStore,
+        memory::{MemoryKeyStore, MemoryStore},
+    },
+    trust::{Date, MemoryAnchors},
+};
+
+pub(crate) type Outcome = Result<(), Error>;
+
+/// A store that can be told to fail.
+pub(crate) struct Store {
+    pub(crate) memory: MemoryStore,
+    /// Commits that still succeed; `None` for all.
+    pub(crate) good_for: Option<usize>,
+}
+
+impl SubscriptionStore for Store {
+    fn record(&self) -> Result<Option<Vec<u8>>, Backend> {
+        self.memory.record()
+    }
+
+    fn slot(&self, slot: Slot) -> Result<Option<SecretBytes>, Backend> {
+        self.memory.slot(slot)
+    }
+
+    fn commit(&mut self, commit: Commit<'_>) -> Result<(), Backend> {
+        match &mut self.good_for {
+            Some(0) => return Err(Backend::Store),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        self.memory.commit(commit)
+    }
+}
+
+/// A random source that can be told to fail.
+pub(crate) struct Source {
+    seeded: SeededRng,
+    /// Draws that still succeed; `None` for all.
+    pub(crate) good_for: Option<usize>,
+}
+
+impl Rng for Source {
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), Backend> {
+        match &mut self.good_for {
+            Some(0) => return Err(Backend::Random),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        self.seeded.fill(out)
+    }
+}
+
+/// A USIM that can be told to fail, and shows what it was asked.
+#[derive(Default)]
+pub(crate) struct Card {
+    pub(crate) broken: bool,
+    pub(crate) installs: usize,
+    /// The last RES.
+    pub(crate) res: Vec<u8>,
+}
+
+impl Usim for Card {
+    fn install(&mut self, slot: Slot, offered: &Offered<'_>, crypto: &dyn Crypto) -> Result<Installed, Error> {
+        if self.broken {
+            return Err(Backend::Usim.into());
+        }
+        let installed = SoftUsim.install(slot, offered, crypto)?;
+        self.installs += 1;
+        self.res = installed.res.to_vec();
+        Ok(installed)
+    }
+
+    fn authenticate(
+        &mut self,
+        slot: Slot,
+        content: &SecretBytes,
+        challenge: &Challenge,
+    ) -> Result<(remote_provisioning::aka::Answer, Option<SecretBytes>), Backend> {
+        SoftUsim.authenticate(slot, content, challenge)
+    }
+}
+
+/// A key store whose signatures can be counted out.
+pub(crate) struct Keys {
+    pub(crate) memory: MemoryKeyStore,
+    /// Signatures that it still makes; `None` for all.
+    pub(crate) good_for: core::cell::Cell<Option<usize>>,
+}
+
+impl Keys {
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
+        let mut memory = MemoryKeyStore::new();
+        memory.insert(IDENTITY, key).unwrap();
+        Self { memory, good_for: None.into() }
+    }
+}
+
+impl KeyStore for Keys {
+    fn public_key(&self, key: KeyId) -> Result<PublicKey, Backend> {
+        self.memory.public_key(key)
+    }
+
+    fn sign(&self, key: KeyId, message: &[u8]) -> Result<Signature, Backend> {
+        match self.good_for.get() {
+            Some(0) => return Err(Backend::Key),
+            left => self.good_for.set(left.map(|left| left - 1)),
+        }
+        self.memory.sign(key, message)
+    }
+
+    fn agree(&self, key: KeyId, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend> {
+        self.memory.agree(key, peer, shared)
+    }
+}
+
+/// Both sides' worlds.
+pub(crate) struct Lab {
+    pub(crate) now: Millis,
+    pub(crate) rng: Source,
+    pub(crate) store: Store,
+    pub(crate) card: Card,
+    pub(crate) home: Home,
+    pub(crate) device_config: device::Config,
+    pub(crate) operator_config: operator::Config,
+    pub(crate) device_keys: Keys,
+    pub(crate) operator_keys: Keys,
+    pub(crate) device_anchors: MemoryAnchors,
+    pub(crate) operator_anchors: MemoryAnchors,
+    /// The device's calendar.
+    pub(crate) date: Option<Date>,
+    /// A question that is answered with a no, by the name of [`name`].
+    pub(crate) refusing: Option<(&'static str, Code)>,
+    /// A question that is not answered.
+    pub(crate) stopping: Option<&'static str>,
+}
+
+pub(crate) fn chain(chain: &[&[u8]]) -> OwnCredential {
+    OwnCredential::chain(IDENTITY, chain).unwrap()
+}
+
+impl Lab {
+    /// A factory-new device and an operator with eight free SUPIs.
+    pub(crate) fn new(seed: u64) -> Self {
+        let pool = (0..8).rev().map(|number| format!("00101000000000{number}").parse().unwrap()).collect();
+        Self {
+            now: Millis(1_000),
+            rng: Source { seeded: SeededRng::new(seed), good_for: None },
+            store: Store { memory: MemoryStore::new(), good_for: None },
+            card: Card::default(),
+            home: Home::new(Secret::from_slice(&[0xcd; 16]).unwrap(), pool),
+            device_config: device::Config::new(chain(&identities::device_chain()), Domain::Test),
+            operator_config: operator::Config::new(chain(&identities::operator_chain()), Domain::Test),
+            device_keys: Keys::new(identities::device_key()),
+            operator_keys: Keys::new(identities::operator_key()),
+            device_anchors: identities::device_anchors(),
+            operator_anchors: identities::operator_anchors(),
+            date: None,
+            refusing: None,
+            stopping: None,
+        }
+    }
+
+    /// One whose device has a credential that the operator confirmed and the device has not been told of.
+    pub(crate) fn unconfirmed(seed: u64) -> Self {
+        let mut lab = Self::new(seed);
+        lab.session(6);
+        lab
+    }
+
+    pub(crate) fn platform(&mut self) -> Platform<'_> {
+        Platform {
+            crypto: &RustCrypto,
+            rng: &mut self.rng,
+            keys: &self.device_keys,
+            anchors: &self.device_anchors,
+            subscriptions: &mut self.store,
+            usim: &mut self.card,
+            date: self.date,
+        }
+    }
+
+    pub(crate) fn desk(&mut self) -> Desk<'_> {
+        Desk {
+            crypto: &RustCrypto,
+            rng: &mut self.rng,
+            keys: &self.operator_keys,
+            anchors: &self.operator_anchors,
+            date: TODAY,
+        }
+    }
+
+    pub(crate) fn start(&mut self) -> Result<Device, Error> {
+        let (config, now) = (self.device_config.clone(), self.now);
+        Device::start(config, now, &mut self.platform())
+    }
+
+    pub(crate) fn operator(&self) -> Operator {
+        Operator::new(self.operator_config.clone())
+    }
+
+    pub(crate) fn tell_device(&mut self, device: &mut Device, bytes: &[u8]) -> Outcome {
+        let now = self.now;
+        device.handle_message(bytes, now, &mut self.platform())
+    }
+
+    pub(crate) fn tell_operator(&mut self, operator: &mut Operator, bytes: &[u8]) -> Outcome {
+        let now = self.now;
+        operator.handle_message(bytes, now, &mut self.desk())
+    }
+
+    pub(crate) fn answer(&mut self, operator: &mut Operator, answer: Answer) -> Outcome {
+        operator.answer(answer, &mut self.desk())
+    }
+
+    /// Answers questions until there are none, or one comes that is not to be answered.
+    pub(crate) fn serve(&mut self, operator: &mut Operator) -> FromOperator {
+        let mut out = FromOperator::default();
+        while let Some(action) = operator.poll() {
+            match action {
+                operator::Action::Send(bytes) => out.sent.push(bytes),
+                operator::Action::WakeAt(moment) => out.wake = Some(moment),
+                operator::Action::Finished(result) => out.finished.push(result),
+                operator::Action::Ask(question) => {
+                    let name = name(&question);
+                    out.asked.push(name);
+                    if self.stopping == Some(name) {
+                        out.open = Some(question);
+                        break;
+                    }
+                    let answer = match self.refusing {
+                        Some((refused, code)) if refused == name => no(&question, code),
+                        _ => self.home.answer(question),
+                    };
+                    let _ = self.answer(operator, answer); // Its end comes as an action.
+                }
+            }
+        }
+        out
+    }
+
+    /// A new session, up to the point where this many messages are out and the last of them has not arrived.
+    pub(crate) fn session(&mut self, messages: usize) -> Session {
+        let device = self.start().unwrap();
+        let mut session = Session { device, operator: self.operator(), messages: Vec::new() };
+        session.messages.extend(from_device(&mut session.device).sent);
+        while session.messages.len() < messages {
+            self.step(&mut session).unwrap();
+        }
+        session
+    }
+
+    /// Hands the last message over, and collects what comes back.
+    pub(crate) fn step(&mut self, session: &mut Session) -> Outcome {
+        let message = session.messages.last().unwrap().clone();
+        if session.messages.len().is_multiple_of(2) {
+            let outcome = self.tell_device(&mut session.device, &message);
+            session.messages.extend(from_device(&mut session.device).sent);
+            outcome
+        } else {
+            let outcome = self.tell_operator(&mut session.operator, &message);
+            session.messages.extend(self.serve(&mut session.operator).sent);
+            outcome
+        }
+    }
+
+    /// A new session, to its end; how the device ended it, if it did.
+    pub(crate) fn run(&mut self) -> Outcome {
+        let mut session = self.session(1);
+        loop {
+            let (before, message) = (session.messages.len(), session.messages.last().unwrap().clone());
+            if before.is_multiple_of(2) {
+                let _ = self.tell_device(&mut session.device, &message);
+                let out = from_device(&mut session.device);
+                session.messages.extend(out.sent);
+                if let [result] = *out.finished {
+                    return result;
+                }
+            } else {
+                let _ = self.tell_operator(&mut session.operator, &message);
+                session.messages.extend(self.serve(&mut session.operator).sent);
+            }
+            if session.messages.len() == before {
+                return Err(Error::Unanswered);
+            }
+        }
+    }
+
+    /// A new session to its end, unless the device has what it wants.
+    pub(crate) fn run_if_open(&mut self) -> Outcome {
+        if matches!(self.held(), Some((_, true))) { Ok(()) } else { self.run() }
+    }
+
+    pub(crate) fn fingerprint(&self) -> Hash {
+        self.store.memory.fingerprint()
+    }
+
+    /// What the store holds, and whether it is confirmed.
+    pub(crate) fn held(&self) -> Option<(Subscription, bool)> {
+        subscription(&self.store).unwrap()
+    }
+
+    /// The power goes, and comes back.
+    pub(crate) fn power_cut(&mut self) {
+        self.store.memory = self.store.memory.durable_copy();
+        self.card = Card::default();
+    }
+
+    /// Names of the log's entries.
+    pub(crate) fn logged(&self) -> Vec<&'static str> {
+        self.home
+            .entries()
+            .map(|entry| match entry {
+                LogEntry::Offered(_) => "offered",
+                LogEntry::Confirmed(_) => "confirmed",
+            })
+            .collect()
+    }
+
+    /// The device has a confirmed credential, the operator has its receipt, and the core and the USIM hold the same K.
+    pub(crate) fn assert_complete(&mut self) -> Subscription {
+        let Some((held, true)) = self.held() else { panic!("not confirmed: {:?}", self.held()) };
+        let offered = self.home.entries().filter_map(|entry| match entry {
+            LogEntry::Offered(offered) => Some(offered),
+            LogEntry::Confirmed(_) => None,
+        });
+        let offered = offered.last().unwrap();
+        assert_eq!((offered.supi.as_str(), offered.epoch), (held.supi.as_str(), held.epoch));
+        assert_eq!(self.logged().iter().filter(|entry| **entry == "confirmed").count(), 1);
+        self.attach(&held);
+        held
+    }
+
+    pub(crate) fn attach(&mut self, held: &Subscription) {
+        let vector = self.home.challenge(&held.supi, &mut self.rng).unwrap();
+        let answer = authenticate(&vector.challenge, &mut self.store, &mut SoftUsim).unwrap();
+        let remote_provisioning::aka::Answer::Success { res, .. } = answer else { panic!("{answer:?}") };
+        assert_eq!(res, vector.xres);
+    }
+}
+
+/// Two machines, and all that they have said to each other.
+pub(crate) struct Session {
+    pub(crate) device: Device,
+    pub(crate) operator: Operator,
+    pub(crate) messages: Vec<Vec<u8>>,
+}
+
+impl Session {
+    /// By its number, from 1.
+    pub(crate) fn message(&self, number: usize) -> Vec<u8> {
+        self.messages[number - 1].clone()
+    }
+}
+
+/// What a device wants done.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct FromDevice {
+    pub(crate) sent: Vec<Vec<u8>>,
+    pub(crate) wake: Option<Millis>,
+    pub(crate) authenticated: Vec<PeerName>,
+    pub(crate) installed: Vec<Subscription>,
+    pub(crate) finished: Vec<Outcome>,
+}
+
+pub(crate) fn from_device(device: &mut Device) -> FromDevice {
+    let mut out = FromDevice::default();
+    while let Some(action) = device.poll() {
+        match action {
+            device::Action::Send(bytes) => out.sent.push(bytes),
+            device::Action::WakeAt(moment) => out.wake = Some(moment),
+            device::Action::Authenticated(name) => out.authenticated.push(name),
+            device::Action::Installed(subscription) => out.installed.push(subscription),
+            device::Action::Finished(result) => out.finished.push(result),
+        }
+    }
+    out
+}
+
+/// What an operator wants done, its questions by name.
+#[derive(Debug, Default)]
+pub(crate) struct FromOperator {
+    pub(crate) sent: Vec<Vec<u8>>,
+    pub(crate) wake: Option<Millis>,
+    pub(crate) asked: Vec<&'static str>,
+    /// The one that was not answered.
+    pub(crate) open: Option<Question>,
+    pub(crate) finished: Vec<Outcome>,
+}
+
+/// What a question is called here.
+pub(crate) fn name(question: &Question) -> &'static str {
+    match question {
+        Question::Appraise(_) => "appraise",
+        Question::Reserve { .. } => "reserve",
+        Question::ComputeOpc { .. } => "opc",
+        Question::Log(LogEntry::Offered(_)) => "log offer",
+        Question::PutIntoCore(_) => "core",
+        Question::Log(LogEntry::Confirmed(_)) => "log confirm",
+        Question::Recall { .. } => "recall",
+    }
+}
+
+/// A no to a question that can be answered with one.
+pub(crate) fn no(question: &Question, code: Code) -> Answer {
+    match question {
+        Question::Appraise(_) => Answer::Appraised(Err(code)),
+        Question::Reserve { .. } => Answer::Reserved(Err(code)),
+        Question::Log(_) => Answer::Logged(Err(code)),
+        Question::PutIntoCore(_) => Answer::CoreReady(Err(code)),
+        Question::ComputeOpc { .. } | Question::Recall { .. } => panic!("no way to say no to {question:?}"),
+    }
+}
+
+/// What is inside an error, without its class.
+pub(crate) fn inner(error: &impl Debug) -> String {
+    let all = format!("{error:?}");
+    match all.split_once('(') {
+        Some((_, inner)) => inner.strip_suffix(')').unwrap_or(inner).to_owned(),
+        None => all,
+    }
+}

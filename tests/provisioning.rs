@@ -1,0 +1,1517 @@
+//! What a user of `Device` and `Operator` relies on, message by message.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that goes wrong here should stop"
+)]
+
+mod lab;
+
+use lab::{FromDevice, Lab, Outcome, Session, chain, from_device, inner};
+use remote_provisioning::{
+    aka::{Ind, Sqn},
+    credential::{Algorithm, Exporter, KeyName, Offered, ServiceProfile, SoftUsim, Usim, derive_k},
+    crypto::{Crypto, Secret, rustcrypto::RustCrypto},
+    edhoc::{Method, OwnCredential, Suite},
+    error::{Backend, Code, Error, Malformed, Misbehaved, Misuse, Refused, Untrusted},
+    identity::{Domain, Role},
+    provisioning::{
+        Answer, Device, Millis, Operator, Question,
+        device::{Retry, subscription},
+        log::LogEntry,
+        operator::{OwnedPart, Reservation},
+    },
+    sim::{IDENTITY, TODAY, identities},
+    store::Slot,
+    trust::{Date, MemoryAnchors, Pinned},
+};
+
+const CODES: [Code; 8] = [
+    Code::TryLater,
+    Code::PoolEmpty,
+    Code::NoCommonAlgorithm,
+    Code::WrongOperation,
+    Code::EvidenceMissing,
+    Code::DeviceNotAccepted,
+    Code::EvidenceNotAccepted,
+    Code::Conflict,
+];
+
+const EDHOC_ERROR: &[u8] = b"\x01\x6cnot accepted";
+
+// The way it should go.
+
+#[test]
+fn a_new_device_becomes_a_subscriber_in_six_messages() {
+    let mut lab = Lab::new(1);
+    let mut device = lab.start().unwrap();
+    let mut operator = lab.operator();
+    assert_eq!(lab.store.memory.commits(), 1, "the request is durable before message_1 leaves");
+
+    let out = from_device(&mut device);
+    assert_eq!((out.sent.len(), out.wake), (1, Some(Millis(3_000))));
+    lab.tell_operator(&mut operator, &out.sent[0]).unwrap();
+    let back = lab.serve(&mut operator);
+    assert_eq!((back.sent.len(), back.wake, back.asked.len()), (1, Some(Millis(301_000)), 0), "nobody is known yet");
+
+    lab.tell_device(&mut device, &back.sent[0]).unwrap();
+    let out = from_device(&mut device);
+    assert_eq!(
+        out.authenticated.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
+        ["provisioning.example-operator"]
+    );
+    assert_eq!((out.sent.len(), out.installed.len(), out.finished.len()), (1, 0, 0));
+    lab.tell_operator(&mut operator, &out.sent[0]).unwrap();
+    let back = lab.serve(&mut operator);
+    assert_eq!(back.asked, ["appraise", "reserve", "opc", "log offer", "core"]);
+    assert_eq!((back.sent.len(), back.finished.len()), (1, 0));
+    assert_eq!(lab.logged(), ["offered"], "durable before message_4 leaves");
+    assert_eq!((lab.store.memory.commits(), lab.held()), (1, None));
+
+    lab.tell_device(&mut device, &back.sent[0]).unwrap();
+    let held = lab.held().expect("durable before confirm leaves");
+    assert!(!held.1);
+    assert_eq!(lab.store.memory.commits(), 2);
+    let out = from_device(&mut device);
+    assert_eq!((out.installed, out.sent.len(), out.finished.len()), (vec![held.0], 1, 0));
+    lab.tell_operator(&mut operator, &out.sent[0]).unwrap();
+    let back = lab.serve(&mut operator);
+    assert_eq!((back.asked, back.sent.len(), back.finished), (vec!["log confirm"], 1, vec![Ok(())]));
+    assert_eq!(lab.logged(), ["offered", "confirmed"], "durable before complete leaves");
+
+    lab.tell_device(&mut device, &back.sent[0]).unwrap();
+    assert_eq!(from_device(&mut device), FromDevice { finished: vec![Ok(())], ..FromDevice::default() });
+    assert_eq!(lab.store.memory.commits(), 3);
+    assert_eq!(lab.held(), Some((held.0, true)));
+    assert_eq!((held.0.supi.as_str(), held.0.epoch), ("001010000000000", 1));
+    lab.assert_complete();
+}
+
+#[test]
+fn every_method_suite_and_kind_of_credential_goes_all_the_way() {
+    let pinned =
+        |ccs, role| OwnCredential::pinned(IDENTITY, &Pinned::from_ccs(ccs, role, Domain::Test, &RustCrypto).unwrap());
+    let thumbprint = |chain: [&[u8]; 2]| OwnCredential::thumbprint(IDENTITY, chain[0], &RustCrypto);
+    for method in [Method::SignSign, Method::SignStatic, Method::StaticSign, Method::StaticStatic] {
+        for (kind, suite) in Suite::ALL.into_iter().enumerate() {
+            let mut lab = Lab::new(1);
+            lab.device_config.method = method;
+            lab.operator_config.methods = vec![method];
+            lab.device_config.suites = vec![suite];
+            match kind {
+                0 => {}
+                1 => {
+                    lab.device_config.own = thumbprint(identities::device_chain());
+                    lab.operator_config.own = thumbprint(identities::operator_chain());
+                }
+                _ => {
+                    lab.device_config.own = pinned(identities::raw_device_ccs(), Role::Device);
+                    lab.operator_config.own = pinned(identities::raw_operator_ccs(), Role::Operator);
+                    lab.device_keys = lab::Keys::new(identities::raw_device_key());
+                    lab.operator_keys = lab::Keys::new(identities::raw_operator_key());
+                }
+            }
+            assert_eq!(lab.run(), Ok(()), "{method:?} {} {kind}", suite.number);
+            lab.assert_complete();
+        }
+    }
+}
+
+#[test]
+fn a_suite_that_the_operator_does_not_run_is_refused_and_says_so() {
+    let mut lab = Lab::new(1);
+    lab.operator_config.suites = vec![Suite::CCM_8];
+    assert_eq!(lab.run(), Err(Refused::WrongSuite.into()));
+    lab.device_config.suites.push(Suite::CCM_8);
+    assert_eq!(lab.run(), Ok(()));
+    lab.assert_complete();
+}
+
+#[test]
+fn a_subscriber_does_not_start_again() {
+    let mut lab = Lab::new(1);
+    lab.run().unwrap();
+    let before = (lab.fingerprint(), lab.store.memory.commits());
+    assert_eq!(lab.start().err(), Some(Misuse::NotNow("the device has a subscription").into()));
+    assert_eq!((lab.fingerprint(), lab.store.memory.commits()), before);
+}
+
+// An operator that says no.
+
+/// A lab, and a question in it that can be answered with a no: of a first provisioning, or of a resume.
+fn questions() -> Vec<(Lab, &'static str)> {
+    let mut all: Vec<_> =
+        ["appraise", "reserve", "log offer", "core"].into_iter().map(|question| (Lab::new(2), question)).collect();
+    all.push((Lab::unconfirmed(2), "appraise"));
+    let mut unlogged = Lab::new(2);
+    unlogged.session(5);
+    all.push((unlogged, "log confirm"));
+    all
+}
+
+#[test]
+fn each_refusal_reaches_the_device_authenticated_and_leaves_its_store_alone() {
+    for code in CODES {
+        for (mut lab, question) in questions() {
+            let at = format!("{question} {code:?}");
+            lab.refusing = Some((question, code));
+            let held = lab.held();
+            let mut device = lab.start().unwrap();
+            let mut operator = lab.operator();
+            let asked = lab.fingerprint();
+            let message_1 = from_device(&mut device).sent.remove(0);
+            lab.tell_operator(&mut operator, &message_1).unwrap();
+            let message_2 = lab.serve(&mut operator).sent.remove(0);
+            lab.tell_device(&mut device, &message_2).unwrap();
+            let message_3 = from_device(&mut device).sent.remove(0);
+            lab.tell_operator(&mut operator, &message_3).unwrap();
+            let back = lab.serve(&mut operator);
+            let refused = Err(Refused::Code(code).into());
+            assert_eq!((back.asked.last(), back.finished), (Some(&question), vec![refused]), "{at}");
+
+            assert_eq!(lab.tell_device(&mut device, &back.sent[0]), refused, "{at}");
+            assert_eq!(
+                from_device(&mut device),
+                FromDevice { finished: vec![refused], ..FromDevice::default() },
+                "{at}"
+            );
+            assert_eq!((lab.fingerprint(), lab.held()), (asked, held), "{at}");
+
+            // Nobody but this operator can say so: with one byte changed it is no refusal.
+            let mut session = lab.session(4);
+            *session.messages.last_mut().unwrap().last_mut().unwrap() ^= 1;
+            assert_eq!(lab.step(&mut session), Err(Untrusted::Authentication.into()), "{at}");
+        }
+    }
+}
+
+#[test]
+fn after_a_refusal_a_retry_has_the_same_txn_and_the_same_supi() {
+    for (mut lab, question) in questions() {
+        lab.refusing = Some((question, Code::TryLater));
+        let held = lab.held();
+        let mut txns = Vec::new();
+        for _ in 0..2 {
+            lab.stopping = Some("appraise");
+            let (session, visitor) = appraised(&mut lab);
+            txns.push(visitor.txn);
+            drop(session);
+            lab.stopping = None;
+            assert_eq!(lab.run(), Err(Refused::Code(Code::TryLater).into()), "{question}");
+        }
+        lab.refusing = None;
+        lab.stopping = Some("appraise");
+        txns.push(appraised(&mut lab).1.txn);
+        lab.stopping = None;
+        assert_eq!(lab.run(), Ok(()), "{question}");
+        txns.dedup();
+        assert_eq!(txns.len(), 1, "{question}: one transaction until it is done");
+        let complete = lab.assert_complete();
+        assert_eq!(
+            complete.supi.as_str(),
+            "001010000000000",
+            "{question}: the first of the pool, and no other was taken"
+        );
+        assert!(held.is_none_or(|(held, _)| held == complete), "{question}");
+        assert_eq!(lab.home.subscribers().count(), 1, "{question}");
+    }
+}
+
+/// A session whose operator waits for the answer to `Appraise`.
+fn appraised(lab: &mut Lab) -> (Session, remote_provisioning::provisioning::operator::Visitor) {
+    let mut session = lab.session(3);
+    let message_3 = session.message(3);
+    lab.tell_operator(&mut session.operator, &message_3).unwrap();
+    match lab.serve(&mut session.operator).open {
+        Some(Question::Appraise(visitor)) => (session, *visitor),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn request_counters_grow_and_a_request_says_what_the_device_has() {
+    let mut lab = Lab::new(3);
+    lab.stopping = Some("appraise");
+    for request in 1..=3 {
+        let visitor = appraised(&mut lab).1;
+        assert_eq!((visitor.counter.request, visitor.counter.retry), (request, 0));
+        assert_eq!(visitor.operation.number(), 0);
+        assert_eq!((visitor.state.active, visitor.state.last_receipt, visitor.receipts.len()), (None, None, 0));
+        assert_eq!((visitor.device.name().as_str(), visitor.device.domain()), ("IOT-0001-0000-0001", Domain::Test));
+        assert_eq!(visitor.algorithms, [1]);
+    }
+    lab.stopping = None;
+    lab.session(5);
+    lab.stopping = Some("appraise");
+    let visitor = appraised(&mut lab).1;
+    assert_eq!((visitor.counter.request, visitor.operation.number(), visitor.state.active), (5, 5, Some(1)));
+    assert_eq!(visitor.receipts.len(), 1);
+    let hash = RustCrypto.sha256(&[&visitor.receipts[0]]);
+    assert_eq!(visitor.state.last_receipt, Some(hash));
+}
+
+// Answers.
+
+/// One answer of each kind.
+fn answers() -> Vec<Answer> {
+    vec![
+        Answer::Appraised(Ok(())),
+        Answer::Reserved(Ok(reservation())),
+        Answer::Opc(Secret::zeroed()),
+        Answer::Logged(Ok(())),
+        Answer::CoreReady(Ok(())),
+        Answer::Recalled(None),
+        Answer::Appraised(Err(Code::Conflict)),
+        Answer::Reserved(Err(Code::Conflict)),
+        Answer::Logged(Err(Code::Conflict)),
+        Answer::CoreReady(Err(Code::Conflict)),
+    ]
+}
+
+fn reservation() -> Reservation {
+    Reservation {
+        supi: "001010000000009".parse().unwrap(),
+        epoch: 1,
+        sqn: Sqn::new(1, Ind::new(0).unwrap()).unwrap(),
+        management_field: [0x80, 0],
+        suci: None,
+        profile: None,
+    }
+}
+
+/// Answers that fit a question, by their place in [`answers`].
+fn fitting(question: &str) -> &'static [usize] {
+    match question {
+        "appraise" => &[0, 6],
+        "reserve" => &[1, 7],
+        "opc" => &[2],
+        "log offer" | "log confirm" => &[3, 8],
+        "core" => &[4, 9],
+        "recall" => &[5],
+        _ => &[],
+    }
+}
+
+#[test]
+fn an_answer_to_another_question_changes_nothing() {
+    let mut places: Vec<_> =
+        ["appraise", "reserve", "opc", "log offer", "core", "log confirm"].map(|q| (Lab::new(4), q)).into();
+    let mut resume = Lab::new(4);
+    resume.session(5);
+    places.push((resume, "recall"));
+    for (mut lab, question) in places {
+        lab.stopping = Some(question);
+        let (mut session, open) = stopped(&mut lab, question);
+        for (number, answer) in answers().into_iter().enumerate() {
+            if !fitting(question).contains(&number) {
+                let outcome = lab.answer(&mut session.operator, answer);
+                assert_eq!(outcome, Err(Misuse::NotNow("this question was not asked").into()), "{question} {number}");
+                assert!(session.operator.poll().is_none(), "{question} {number}");
+            }
+        }
+        lab.stopping = None;
+        let answer = lab.home.answer(open);
+        lab.answer(&mut session.operator, answer).unwrap();
+        let back = lab.serve(&mut session.operator).sent;
+        session.messages.extend(back);
+        while session.messages.len() < if question == "recall" { 4 } else { 6 } {
+            lab.step(&mut session).unwrap();
+        }
+        lab.step(&mut session).unwrap();
+        lab.assert_complete();
+    }
+    for messages in [1, 2, 5, 6] {
+        let mut lab = Lab::new(4);
+        let mut session = lab.session(messages);
+        for answer in answers() {
+            let outcome = lab.answer(&mut session.operator, answer);
+            assert_eq!(outcome, Err(Misuse::NotNow("this question was not asked").into()), "{messages}");
+            assert!(session.operator.poll().is_none());
+        }
+        while session.messages.len() < 6 {
+            lab.step(&mut session).unwrap();
+        }
+        lab.step(&mut session).unwrap();
+        lab.assert_complete();
+    }
+}
+
+/// A session whose operator waits for the answer to this question.
+fn stopped(lab: &mut Lab, question: &'static str) -> (Session, Question) {
+    lab.stopping = Some(question);
+    let mut session = lab.session(1);
+    loop {
+        let message = session.messages.last().unwrap().clone();
+        if session.messages.len().is_multiple_of(2) {
+            lab.tell_device(&mut session.device, &message).unwrap();
+            session.messages.extend(from_device(&mut session.device).sent);
+        } else {
+            lab.tell_operator(&mut session.operator, &message).unwrap();
+            let out = lab.serve(&mut session.operator);
+            session.messages.extend(out.sent);
+            if let Some(open) = out.open {
+                return (session, open);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reservation_that_cannot_work_is_misuse_before_anything_is_logged() {
+    let long = "x".repeat(4_050);
+    let longer = "x".repeat(5_000);
+    let profile = |dnn| {
+        let profile = ServiceProfile { gpsi: None, dnn: Some(dnn), s_nssai: None, expiry: None, quota: None };
+        Some(OwnedPart::profile(&profile))
+    };
+    let too_long = "SUCI data and service profile do not fit into a message";
+    for (reservation, why) in [
+        (Reservation { epoch: 0, ..reservation() }, "epochs begin at 1"),
+        (Reservation { profile: profile(&long), ..reservation() }, too_long),
+        (Reservation { profile: profile(&longer), ..reservation() }, too_long),
+    ] {
+        let mut lab = Lab::new(5);
+        let (mut session, _) = stopped(&mut lab, "reserve");
+        let mut outcome = lab.answer(&mut session.operator, Answer::Reserved(Ok(reservation)));
+        if outcome.is_ok() {
+            assert!(matches!(
+                session.operator.poll(),
+                Some(remote_provisioning::provisioning::operator::Action::Ask(_))
+            ));
+            outcome = lab.answer(&mut session.operator, Answer::Opc(Secret::zeroed()));
+        }
+        assert_eq!(outcome, Err(Misuse::Parameter(why).into()));
+        let out = lab.serve(&mut session.operator);
+        assert_eq!((out.finished, out.asked.len(), out.sent.len()), (vec![outcome], 0, 0));
+        assert_eq!(lab.logged().len(), 0);
+    }
+    // The longest that fits goes all the way.
+    let mut lab = Lab::new(5);
+    let fitting = "x".repeat(3_800);
+    let (mut session, _) = stopped(&mut lab, "reserve");
+    lab.stopping = None;
+    let answer = Answer::Reserved(Ok(Reservation { profile: profile(&fitting), ..reservation() }));
+    lab.answer(&mut session.operator, answer).unwrap();
+    let back = lab.serve(&mut session.operator).sent;
+    assert!((3_900..=4_096).contains(&back[0].len()), "{}", back[0].len());
+    session.messages.extend(back);
+    lab.step(&mut session).unwrap();
+    assert_eq!(lab.held().unwrap().0.supi.as_str(), "001010000000009");
+}
+
+// Interruptions.
+
+#[test]
+fn a_lost_complete_is_made_good_by_a_resume() {
+    let mut lab = Lab::unconfirmed(6);
+    let (held, confirmed) = lab.held().unwrap();
+    assert!(!confirmed);
+    lab.attach(&held); // I1: what it holds it may use.
+    let commits = lab.store.memory.commits();
+    let mut session = lab.session(3);
+    let message_3 = session.message(3);
+    lab.tell_operator(&mut session.operator, &message_3).unwrap();
+    let out = lab.serve(&mut session.operator);
+    assert_eq!(out.asked, ["appraise", "recall"], "it was logged before");
+    assert_eq!(out.finished, [Ok(())]);
+    lab.tell_device(&mut session.device, &out.sent[0]).unwrap();
+    let out = from_device(&mut session.device);
+    assert_eq!((out.finished, out.sent.len(), out.installed.len()), (vec![Ok(())], 0, 0));
+    assert_eq!(lab.store.memory.commits(), commits + 2);
+    assert_eq!(lab.assert_complete(), held);
+}
+
+#[test]
+fn a_power_cut_at_each_step_is_made_good_by_the_next_start() {
+    for messages in 1..=6 {
+        let mut lab = Lab::new(7);
+        lab.session(messages); // And with it both machines are gone.
+        lab.power_cut();
+        let held = lab.held();
+        assert_eq!(held.is_some(), messages >= 5, "{messages}");
+        if let Some((held, confirmed)) = held {
+            assert!(!confirmed);
+            lab.attach(&held);
+        }
+        assert_eq!(lab.run(), Ok(()), "{messages}");
+        let complete = lab.assert_complete();
+        assert!(held.is_none_or(|(held, _)| held == complete), "{messages}: installed once");
+        let offers = lab.logged().iter().filter(|entry| **entry == "offered").count();
+        assert_eq!(offers, if messages == 4 { 2 } else { 1 }, "{messages}: offered again only if nothing came of it");
+        assert_eq!(complete.epoch, if messages == 4 { 2 } else { 1 }, "{messages}");
+    }
+}
+
+#[test]
+fn an_operator_that_restarts_after_its_offer_learns_from_the_receipt() {
+    let mut lab = Lab::new(8);
+    let mut session = lab.session(5);
+    // The one who knew this session is gone. Its successor cannot read `confirm`, and what it says does not matter.
+    let mut successor = lab.operator();
+    assert_eq!(lab.tell_operator(&mut successor, &session.message(5)), Err(Malformed::WrongType.into()));
+    let said = lab.serve(&mut successor).sent;
+    assert_eq!(said, [EDHOC_ERROR]);
+    assert_eq!(lab.tell_device(&mut session.device, &said[0]), Err(Malformed::WrongType.into()));
+    assert_eq!(from_device(&mut session.device), FromDevice::default());
+
+    let mut session = lab.session(3);
+    let message_3 = session.message(3);
+    lab.tell_operator(&mut session.operator, &message_3).unwrap();
+    let out = lab.serve(&mut session.operator);
+    assert_eq!(out.asked, ["appraise", "recall", "log confirm"]);
+    lab.tell_device(&mut session.device, &out.sent[0]).unwrap();
+    lab.assert_complete();
+}
+
+#[test]
+fn an_operator_that_lost_its_log_says_conflict_and_the_device_keeps_what_it_has() {
+    let mut lab = Lab::unconfirmed(9);
+    let held = lab.held();
+    let core = core::mem::replace(&mut lab.home, Lab::new(9).home);
+    assert_eq!(lab.run(), Err(Refused::Code(Code::Conflict).into()));
+    assert_eq!(lab.held(), held);
+    lab.home = core;
+    lab.attach(&held.unwrap().0);
+    assert_eq!(lab.run(), Ok(()), "the log was found again");
+    lab.assert_complete();
+}
+
+#[test]
+fn a_log_that_tells_of_another_package_is_a_conflict() {
+    type Change = fn(&mut remote_provisioning::provisioning::log::Offered);
+    let changes: [(&str, Change); 4] = [
+        ("package", |offered| offered.package_hash[0] ^= 1),
+        ("epoch", |offered| offered.epoch += 1),
+        ("supi", |offered| offered.supi = "001010000000005".into()),
+        ("nothing", |_| {}),
+    ];
+    for (what, change) in changes {
+        let mut lab = Lab::unconfirmed(10);
+        let (mut session, open) = stopped(&mut lab, "recall");
+        let Answer::Recalled(Some(mut recalled)) = lab.home.answer(open) else { panic!() };
+        change(&mut recalled.offered);
+        let outcome = lab.answer(&mut session.operator, Answer::Recalled(Some(recalled)));
+        let expected = if what == "nothing" { Ok(()) } else { Err(Refused::Code(Code::Conflict).into()) };
+        assert_eq!(outcome, expected, "{what}");
+        assert_eq!(lab.serve(&mut session.operator).finished, [expected], "{what}");
+    }
+}
+
+#[test]
+fn when_the_log_refuses_the_confirmation_nobody_says_complete() {
+    let mut lab = Lab::new(11);
+    let mut session = lab.session(5);
+    lab.refusing = Some(("log confirm", Code::TryLater));
+    let confirm = session.message(5);
+    lab.tell_operator(&mut session.operator, &confirm).unwrap();
+    let out = lab.serve(&mut session.operator);
+    assert_eq!((out.finished, out.sent.len()), (vec![Err(Backend::Store.into())], 0));
+    lab.tell_operator(&mut session.operator, &confirm).unwrap();
+    assert_eq!(lab.serve(&mut session.operator).sent.len(), 0, "nor to a repetition");
+    lab.refusing = None;
+    assert_eq!(lab.run(), Ok(()));
+    lab.assert_complete();
+}
+
+// What fails at home.
+
+#[test]
+fn a_store_that_fails_at_any_commit_keeps_what_it_had_and_a_later_start_goes_on() {
+    for good_for in 0..3 {
+        let mut lab = Lab::new(12);
+        lab.store.good_for = Some(good_for);
+        let before = lab.fingerprint();
+        match lab.start() {
+            Err(error) => {
+                assert_eq!((error, good_for), (Backend::Store.into(), 0));
+                assert_eq!(lab.fingerprint(), before);
+            }
+            Ok(device) => {
+                let mut session = Session { device, operator: lab.operator(), messages: Vec::new() };
+                session.messages.extend(from_device(&mut session.device).sent);
+                for _ in 1..good_for * 2 + 2 {
+                    lab.step(&mut session).unwrap();
+                }
+                let before = lab.fingerprint();
+                let message = session.messages.last().unwrap().clone();
+                assert_eq!(lab.tell_device(&mut session.device, &message), Err(Backend::Store.into()), "{good_for}");
+                let out = from_device(&mut session.device);
+                assert_eq!((out.finished, out.installed.len()), (vec![Err(Backend::Store.into())], 0), "{good_for}");
+                assert_eq!(lab.fingerprint(), before, "{good_for}");
+                assert!(!out.sent.iter().any(|sent| sent[0] == 0x83), "{good_for}: nothing is confirmed");
+            }
+        }
+        lab.store.good_for = None;
+        assert_eq!(lab.run(), Ok(()), "{good_for}");
+        lab.assert_complete();
+    }
+}
+
+#[test]
+fn a_usim_that_fails_installs_nothing_and_a_later_start_goes_on() {
+    let mut lab = Lab::new(13);
+    lab.card.broken = true;
+    let mut session = lab.session(4);
+    let before = lab.fingerprint();
+    assert_eq!(lab.step(&mut session), Err(Backend::Usim.into()));
+    assert_eq!((lab.fingerprint(), lab.held()), (before, None));
+    lab.card.broken = false;
+    assert_eq!(lab.run(), Ok(()));
+    lab.assert_complete();
+}
+
+#[test]
+fn a_random_source_that_fails_stops_either_side_where_it_is() {
+    let mut good_for = 0;
+    let device = loop {
+        let mut lab = Lab::new(14);
+        lab.rng.good_for = Some(good_for);
+        match lab.start() {
+            Err(error) => assert_eq!(error, Backend::Random.into()),
+            Ok(device) => break device,
+        }
+        assert_eq!(lab.store.memory.commits(), 0, "a start that fails writes nothing");
+        good_for += 1;
+    };
+    drop(device);
+    assert!(good_for >= 3, "txn, C_I, ephemeral key");
+
+    for (messages, draws) in [(1, 2), (3, 1)] {
+        for good_for in 0..draws {
+            let mut lab = Lab::new(14);
+            let mut session = lab.session(messages);
+            lab.rng.good_for = Some(good_for);
+            let message = session.message(messages);
+            let outcome = lab.tell_operator(&mut session.operator, &message);
+            let out = lab.serve(&mut session.operator);
+            assert_eq!(out.finished, [Err(Backend::Random.into())], "{messages} {good_for}");
+            assert_eq!(outcome.is_err(), messages == 1);
+            assert_eq!(lab.logged().len(), 0);
+            lab.rng.good_for = None;
+            assert_eq!(lab.run(), Ok(()));
+        }
+    }
+}
+
+#[test]
+fn a_key_store_that_fails_stops_the_device_before_it_commits() {
+    for (messages, good_for) in [(2, 0), (4, 0)] {
+        let mut lab = Lab::new(15);
+        let mut session = lab.session(messages);
+        lab.device_keys.good_for.set(Some(good_for));
+        let before = lab.fingerprint();
+        assert_eq!(lab.step(&mut session), Err(Backend::Key.into()));
+        assert_eq!((lab.fingerprint(), lab.held()), (before, None), "{messages}");
+        lab.device_keys.good_for.set(None);
+        assert_eq!(lab.run(), Ok(()));
+        lab.assert_complete();
+    }
+}
+
+#[test]
+fn a_record_that_nobody_can_read_is_never_written_over() {
+    use remote_provisioning::store::{Commit, SubscriptionStore};
+    let mut lab = Lab::new(16);
+    lab.store.commit(Commit { slot: None, record: b"\xa1\x01\x00" }).unwrap();
+    let before = lab.fingerprint();
+    assert_eq!(lab.start().err(), Some(Backend::Store.into()));
+    assert_eq!(subscription(&lab.store).err(), Some(Backend::Store));
+    assert_eq!(lab.fingerprint(), before);
+}
+
+#[test]
+fn a_configuration_without_suites_is_misuse_and_writes_nothing() {
+    let mut lab = Lab::new(16);
+    lab.device_config.suites.clear();
+    assert_eq!(lab.start().err(), Some(Misuse::Parameter("no cipher suite").into()));
+    assert_eq!(lab.store.memory.commits(), 0);
+}
+
+// Time.
+
+#[test]
+fn pauses_double_up_to_a_minute_and_end_after_the_last_attempt() {
+    let mut lab = Lab::new(17);
+    lab.device_config.retry = Retry { first: 2_000, attempts: 8 };
+    for messages in [1, 3, 5] {
+        let mut session = lab.session(messages);
+        let sent = session.message(messages);
+        let mut moment = lab.now;
+        for pause in [2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000] {
+            moment = moment.after(pause);
+            // Early: nothing happens, whoever wakes it.
+            session.device.handle_timeout(Millis(moment.0 - 1)).unwrap();
+            assert_eq!(from_device(&mut session.device), FromDevice::default(), "{pause}");
+            session.device.handle_timeout(moment).unwrap();
+            let out = from_device(&mut session.device);
+            assert_eq!(out.sent.iter().collect::<Vec<_>>(), [&sent], "the same bytes");
+            let next = if pause == 60_000 { 60_000 } else { (pause * 2).min(60_000) };
+            assert_eq!(out.wake, Some(moment.after(next)));
+        }
+        moment = moment.after(60_000);
+        assert_eq!(session.device.handle_timeout(moment), Err(Error::Unanswered));
+        let ended = FromDevice { finished: vec![Err(Error::Unanswered)], ..FromDevice::default() };
+        assert_eq!(from_device(&mut session.device), ended);
+        // Late, and when it has ended: nothing.
+        session.device.handle_timeout(moment.after(1_000_000)).unwrap();
+        assert_eq!(from_device(&mut session.device), FromDevice::default());
+    }
+    assert_eq!(lab.run(), Ok(()), "nothing was lost");
+    lab.assert_complete();
+}
+
+#[test]
+fn a_late_wake_up_sends_once_and_waits_from_then() {
+    let mut lab = Lab::new(17);
+    let mut session = lab.session(1);
+    let late = lab.now.after(1_000_000);
+    session.device.handle_timeout(late).unwrap();
+    let out = from_device(&mut session.device);
+    assert_eq!((out.sent.len(), out.wake), (1, Some(late.after(4_000))));
+    session.device.handle_timeout(late).unwrap();
+    assert_eq!(from_device(&mut session.device), FromDevice::default());
+}
+
+#[test]
+fn each_new_message_has_all_attempts_again() {
+    let mut lab = Lab::new(17);
+    let mut session = lab.session(2);
+    for moment in [3_000, 7_000, 15_000] {
+        session.device.handle_timeout(Millis(moment)).unwrap();
+        from_device(&mut session.device);
+    }
+    lab.now = Millis(20_000);
+    let message_2 = session.message(2);
+    lab.tell_device(&mut session.device, &message_2).unwrap();
+    assert_eq!(from_device(&mut session.device).wake, Some(Millis(22_000)));
+}
+
+#[test]
+fn odd_retries_do_not_overflow() {
+    for (first, attempts) in [(u64::MAX, u8::MAX), (0, u8::MAX), (1, 0)] {
+        let mut lab = Lab::new(17);
+        lab.device_config.retry = Retry { first, attempts };
+        let mut session = lab.session(1);
+        let mut sent = 1;
+        while session.device.handle_timeout(Millis(u64::MAX)).is_ok() {
+            sent += from_device(&mut session.device).sent.len();
+        }
+        assert_eq!(sent, usize::from(attempts).max(1));
+    }
+}
+
+#[test]
+fn an_operator_gives_up_a_session_that_nobody_goes_on_with() {
+    for messages in [2, 5] {
+        let mut lab = Lab::new(18);
+        let mut session = lab.session(messages);
+        let deadline = lab.now.after(300_000);
+        session.operator.handle_timeout(Millis(deadline.0 - 1)).unwrap();
+        assert!(session.operator.poll().is_none());
+        assert_eq!(session.operator.handle_timeout(deadline), Err(Error::Unanswered));
+        assert_eq!(lab.serve(&mut session.operator).finished, [Err(Error::Unanswered)]);
+        session.operator.handle_timeout(deadline.after(1)).unwrap();
+        assert!(session.operator.poll().is_none(), "once");
+    }
+    // One that has not begun has nothing to give up; one that has finished has nothing left to.
+    let mut lab = Lab::new(18);
+    let mut fresh = lab.operator();
+    fresh.handle_timeout(Millis(u64::MAX)).unwrap();
+    let mut session = lab.session(6);
+    session.operator.handle_timeout(Millis(u64::MAX)).unwrap();
+    assert!(fresh.poll().is_none() && session.operator.poll().is_none());
+    // An answer that comes after the end is an answer to nothing.
+    let (mut session, open) = stopped(&mut Lab::new(18), "appraise");
+    session.operator.handle_timeout(Millis(u64::MAX)).unwrap_err();
+    let answer = lab.home.answer(open);
+    assert!(matches!(lab.answer(&mut session.operator, answer), Err(Error::Misuse(_))));
+}
+
+// Repetitions.
+
+#[test]
+fn a_repeated_message_gets_the_bytes_sent_before_and_asks_nothing_again() {
+    let mut lab = Lab::new(19);
+    let mut session = lab.session(1);
+    for number in 1..=6 {
+        let message = session.message(number);
+        lab.step(&mut session).unwrap();
+        let commits = lab.store.memory.commits();
+        let entries = lab.logged().len();
+        for _ in 0..3 {
+            if number.is_multiple_of(2) {
+                let outcome = lab.tell_device(&mut session.device, &message);
+                // The timer repeats; a device does not answer answers.
+                assert_eq!(from_device(&mut session.device), FromDevice::default(), "{number}");
+                let ended = Err(Misbehaved::UnexpectedMessage.into());
+                assert_eq!(outcome, if number == 6 { ended } else { Ok(()) }, "{number}");
+            } else {
+                lab.tell_operator(&mut session.operator, &message).unwrap();
+                let out = lab.serve(&mut session.operator);
+                assert_eq!((out.asked.len(), out.finished.len()), (0, 0), "{number}");
+                assert_eq!(out.sent, [session.message(number + 1)], "{number}: byte for byte");
+            }
+        }
+        assert_eq!((lab.store.memory.commits(), lab.logged().len()), (commits, entries));
+    }
+    lab.assert_complete();
+}
+
+#[test]
+fn a_message_repeated_while_its_answer_is_in_the_making_is_passed_over() {
+    for question in ["appraise", "reserve", "opc", "log offer", "core", "log confirm"] {
+        let mut lab = Lab::new(19);
+        let (mut session, open) = stopped(&mut lab, question);
+        let message = session.messages.last().unwrap().clone();
+        lab.tell_operator(&mut session.operator, &message).unwrap();
+        assert!(session.operator.poll().is_none(), "{question}");
+        lab.stopping = None;
+        let answer = lab.home.answer(open);
+        lab.answer(&mut session.operator, answer).unwrap();
+        assert_eq!(lab.serve(&mut session.operator).sent.len(), 1, "{question}");
+    }
+}
+
+// Strangers and clones.
+
+#[test]
+fn of_two_devices_with_one_store_the_second_is_noticed() {
+    // Copied before its first request.
+    let mut lab = Lab::new(20);
+    lab.session(1);
+    let copy = lab.store.memory.durable_copy();
+    assert_eq!(lab.run(), Ok(()));
+    let subscribers: Vec<_> = lab.home.subscribers().copied().collect();
+    let first = core::mem::replace(&mut lab.store.memory, copy);
+    assert_eq!(lab.run(), Err(Refused::Code(Code::Conflict).into()), "the same request counter");
+    assert_eq!(lab.held(), None, "no second K");
+    assert_eq!(lab.home.subscribers().copied().collect::<Vec<_>>(), subscribers);
+    lab.store.memory = first;
+    lab.assert_complete();
+
+    // Copied with a credential in it that nobody has confirmed yet.
+    let mut lab = Lab::unconfirmed(20);
+    let copy = lab.store.memory.durable_copy();
+    assert_eq!(lab.run(), Ok(()));
+    lab.store.memory = copy;
+    assert_eq!(lab.run(), Err(Refused::Code(Code::Conflict).into()), "the same request counter");
+    assert!(matches!(lab.held(), Some((_, false))));
+}
+
+#[test]
+fn a_session_that_wakes_up_late_does_not_undo_a_newer_one() {
+    // It waits anywhere from its first question to the core; meanwhile the device has asked again and been served.
+    for question in ["appraise", "reserve", "opc", "log offer", "core"] {
+        let mut lab = Lab::new(21);
+        let (mut late, open) = stopped(&mut lab, question);
+        lab.stopping = None;
+        assert_eq!(lab.run(), Ok(()), "{question}");
+        let answer = lab.home.answer(open);
+        let mut refused = lab.answer(&mut late.operator, answer);
+        let out = lab.serve(&mut late.operator);
+        if refused.is_ok() {
+            refused = out.finished[0];
+        }
+        assert_eq!(refused, Err(Refused::Code(Code::Conflict).into()), "{question}");
+        lab.assert_complete();
+    }
+}
+
+#[test]
+fn test_and_production_do_not_mix() {
+    // The message says which; the operator looks before it makes a key or shows who it is.
+    for (device, operator) in [(Domain::Production, Domain::Test), (Domain::Test, Domain::Production)] {
+        let mut lab = Lab::new(22);
+        lab.device_config.domain = device;
+        lab.operator_config.domain = operator;
+        let mut session = lab.session(1);
+        assert_eq!(lab.step(&mut session), Err(Misbehaved::WrongDomain.into()));
+        assert_eq!(session.messages[1..], [EDHOC_ERROR.to_vec()]);
+        assert_eq!(lab.step(&mut session), Err(Refused::Edhoc(1).into()));
+    }
+    // Both say production, but the anchors are for tests: neither believes the other.
+    let mut lab = Lab::new(22);
+    lab.device_config.domain = Domain::Production;
+    lab.operator_config.domain = Domain::Production;
+    let mut session = lab.session(2);
+    assert_eq!(lab.step(&mut session), Err(Untrusted::NoAnchor.into()));
+}
+
+#[test]
+fn to_an_operator_of_another_world_a_device_does_not_say_who_it_is() {
+    let mut lab = Lab::new(23);
+    lab.operator_config.own = chain(&identities::rogue_operator_chain());
+    lab.operator_keys = lab::Keys::new(identities::rogue_operator_key());
+    let mut session = lab.session(2);
+    let asked = lab.fingerprint();
+    assert_eq!(lab.step(&mut session), Err(Untrusted::NoAnchor.into()));
+    assert_eq!(session.messages[2..], [EDHOC_ERROR.to_vec()], "no message_3");
+    assert_eq!(lab.fingerprint(), asked);
+    // An operator with the right certificate and not its key.
+    let mut lab = Lab::new(23);
+    lab.operator_keys = lab::Keys::new(identities::rogue_operator_key());
+    let mut session = lab.session(2);
+    assert_eq!(lab.step(&mut session), Err(Untrusted::Authentication.into()));
+    assert_eq!(session.messages[2..], [EDHOC_ERROR.to_vec()], "and no other words");
+    // A device that is let believe in it, to show that nothing else stood in the way.
+    let mut lab = Lab::new(23);
+    lab.operator_config.own = chain(&identities::rogue_operator_chain());
+    lab.operator_keys = lab::Keys::new(identities::rogue_operator_key());
+    lab.device_anchors = identities::rogue_device_anchors();
+    assert_eq!(lab.run(), Ok(()));
+}
+
+#[test]
+fn about_a_device_of_another_world_an_operator_asks_nothing() {
+    let rogue = |own: OwnCredential, anchors: MemoryAnchors| {
+        let mut lab = Lab::new(24);
+        lab.device_config.own = own;
+        lab.device_keys = lab::Keys::new(identities::rogue_device_key());
+        lab.operator_anchors = anchors;
+        let mut session = lab.session(3);
+        let message_3 = session.message(3);
+        let outcome = lab.tell_operator(&mut session.operator, &message_3);
+        let out = lab.serve(&mut session.operator);
+        (outcome, out.asked.len(), out.sent)
+    };
+    let no_anchor = rogue(chain(&identities::rogue_device_chain()), identities::operator_anchors());
+    let no_key = rogue(chain(&identities::device_chain()), identities::operator_anchors());
+    assert_eq!((no_anchor.0, no_anchor.1), (Err(Untrusted::NoAnchor.into()), 0));
+    assert_eq!((no_key.0, no_key.1), (Err(Untrusted::Authentication.into()), 0));
+    assert_eq!((no_anchor.2, no_key.2), (vec![EDHOC_ERROR.to_vec()], vec![EDHOC_ERROR.to_vec()]), "the same words");
+    let believed = rogue(chain(&identities::rogue_device_chain()), identities::rogue_operator_anchors());
+    assert_eq!((believed.0, believed.1, believed.2.len()), (Ok(()), 5, 1));
+}
+
+#[test]
+fn a_device_without_a_clock_believes_what_a_device_with_one_checks() {
+    let long_ago = Date(86_400);
+    for (date, expected) in [(None, None), (Some(TODAY), None), (Some(long_ago), Some(Untrusted::NotYetValid))] {
+        let mut lab = Lab::new(25);
+        lab.date = date;
+        let mut session = lab.session(2);
+        let asked = lab.fingerprint();
+        match expected {
+            Some(error) => {
+                assert_eq!(lab.step(&mut session), Err(error.into()));
+                assert_eq!(session.messages[2..], [EDHOC_ERROR.to_vec()]);
+                assert_eq!(lab.fingerprint(), asked);
+            }
+            None => {
+                assert_eq!(lab.run(), Ok(()));
+                lab.assert_complete();
+            }
+        }
+    }
+}
+
+// The credential in use.
+
+#[test]
+fn a_challenge_is_answered_once_whatever_happens_in_between() {
+    use remote_provisioning::{aka, provisioning::device::authenticate};
+    let mut lab = Lab::new(29);
+    let attach = |lab: &mut Lab, challenge| authenticate(challenge, &mut lab.store, &mut SoftUsim);
+    let any = aka::Challenge { rand: [0; 16], autn: [0; 16] };
+    let nothing = Misuse::NotNow("the device has no subscription").into();
+    assert_eq!(attach(&mut lab, &any).err(), Some(nothing));
+
+    lab.run().unwrap();
+    let held = lab.held().unwrap().0;
+    let vector = lab.home.challenge(&held.supi, &mut lab.rng).unwrap();
+    // What was not stored is not said.
+    let before = lab.fingerprint();
+    lab.store.good_for = Some(0);
+    assert_eq!(attach(&mut lab, &vector.challenge).err(), Some(Backend::Store.into()));
+    assert_eq!(lab.fingerprint(), before);
+    lab.store.good_for = None;
+    let forged = aka::Challenge { autn: [0; 16], ..vector.challenge };
+    assert!(matches!(attach(&mut lab, &forged), Ok(aka::Answer::MacFailure)));
+    assert_eq!(lab.fingerprint(), before, "nothing is stored for a stranger");
+
+    let Ok(aka::Answer::Success { res, .. }) = attach(&mut lab, &vector.challenge) else { panic!() };
+    assert_eq!(res, vector.xres);
+    lab.power_cut();
+    let before = lab.fingerprint();
+    assert!(matches!(attach(&mut lab, &vector.challenge), Ok(aka::Answer::SyncFailure { .. })));
+    assert_eq!(lab.fingerprint(), before);
+}
+
+#[test]
+fn what_is_exported_says_what_it_is_for() {
+    use core::cell::RefCell;
+    /// A session that writes down what it is asked for.
+    struct Notes(RefCell<Vec<(u16, Vec<u8>, usize)>>);
+    impl Exporter for Notes {
+        fn export(&self, label: u16, context: &[u8], out: &mut [u8], _: &dyn Crypto) -> Result<(), Backend> {
+            self.0.borrow_mut().push((label, context.to_vec(), out.len()));
+            Ok(())
+        }
+    }
+    let notes = Notes(RefCell::default());
+    let supi = "001010123456789".parse().unwrap();
+    let txn = [0xee; 16];
+    let name = KeyName { algorithm: Algorithm::Milenage, supi: &supi, epoch: 300, txn: &txn };
+    derive_k(&name, &notes, &RustCrypto).unwrap();
+    let offered = Offered { domain: Domain::Test, txn: &txn, sealed: b"", exporter: &notes };
+    let _ = SoftUsim.install(Slot::A, &offered, &RustCrypto);
+    let txn = [[0x50].as_slice(), &txn].concat();
+    let k = [b"\x84\x01\x6f001010123456789\x19\x01\x2c".as_slice(), &txn].concat();
+    let package = [b"\x82\x01".as_slice(), &txn].concat();
+    assert_eq!(notes.0.into_inner(), [(0xce02, k, 16), (0xce01, package, 32)]);
+}
+
+// Secrets.
+
+#[test]
+fn nothing_that_prints_shows_a_key_or_what_the_answer_will_be() {
+    let mut lab = Lab::new(26);
+    let (session, open) = stopped(&mut lab, "core");
+    let Question::PutIntoCore(credential) = &open else { panic!() };
+    let hidden = [credential.k.bytes().to_vec(), credential.opc.bytes().to_vec()];
+    let mut printed = format!("{open:?} {:?} {:?}", session.operator, session.device);
+    lab.stopping = None;
+    let mut session = Session { ..session };
+    let answer = lab.home.answer(open);
+    lab.answer(&mut session.operator, answer).unwrap();
+    printed += &format!("{:?}", session.operator);
+    let back = lab.serve(&mut session.operator).sent;
+    session.messages.extend(back);
+    lab.step(&mut session).unwrap();
+    printed += &format!("{:?} {:?} {:?} {:?}", session.device, session.operator, lab.home, lab.store.memory);
+    let mut hidden = hidden.to_vec();
+    hidden.push(lab.card.res.clone());
+    assert_eq!(hidden.iter().map(Vec::len).collect::<Vec<_>>(), [16, 16, 8]);
+    for secret in hidden {
+        let shown = format!("{secret:?}");
+        let part = shown.trim_start_matches('[').trim_end_matches(']');
+        assert!(!printed.contains(part), "found {part}");
+    }
+    assert!(printed.contains("Secret<16>(..)") && printed.len() > 2_000, "it did print");
+}
+
+#[test]
+fn k_is_in_no_message_and_in_no_log_entry() {
+    let mut lab = Lab::new(27);
+    let (mut session, open) = stopped(&mut lab, "opc");
+    let Question::ComputeOpc { k } = &open else { panic!() };
+    let k = *k.bytes();
+    lab.stopping = None;
+    let answer = lab.home.answer(open);
+    let Answer::Opc(opc) = &answer else { panic!() };
+    let opc = *opc.bytes();
+    lab.answer(&mut session.operator, answer).unwrap();
+    let back = lab.serve(&mut session.operator).sent;
+    session.messages.extend(back);
+    while session.messages.len() < 6 {
+        lab.step(&mut session).unwrap();
+    }
+    lab.step(&mut session).unwrap();
+    lab.assert_complete();
+    let entries: Vec<_> = lab.home.entries().map(|entry| entry.to_cbor().unwrap()).collect();
+    for bytes in session.messages.iter().chain(&entries) {
+        for secret in [k, opc] {
+            assert!(!bytes.windows(8).any(|part| part == &secret[..8] || part == &secret[8..]));
+        }
+    }
+}
+
+#[test]
+fn log_entries_come_back_from_their_bytes() {
+    let mut lab = Lab::new(28);
+    lab.run().unwrap();
+    for entry in lab.home.entries() {
+        let bytes = entry.to_cbor().unwrap();
+        assert_eq!(LogEntry::from_cbor(&bytes), Ok(entry));
+        assert_eq!(LogEntry::from_cbor(&[bytes.as_slice(), b"\0"].concat()), Err(Malformed::TrailingBytes));
+        for end in 0..bytes.len() {
+            assert_eq!(LogEntry::from_cbor(&bytes[..end]), Err(Malformed::Syntax));
+        }
+    }
+}
+
+// All states against all messages.
+
+/// What each machine is fed, by name. Own messages are those this session has exchanged so far.
+fn messages(session: &Session) -> Vec<(String, Vec<u8>)> {
+    let mut other = Lab::new(99);
+    let strangers = other.session(6).messages;
+    let names = ["message_1", "message_2", "message_3", "message_4", "confirm", "complete"];
+    let mut all: Vec<(String, Vec<u8>)> = Vec::new();
+    for (name, bytes) in names.iter().zip(&strangers) {
+        all.push((format!("{name}, another session's"), bytes.clone()));
+    }
+    for (name, bytes) in names.iter().zip(&session.messages) {
+        all.push(((*name).to_owned(), bytes.clone()));
+    }
+    let long = |len: usize| {
+        [&[0x59, u8::try_from(len >> 8).unwrap(), u8::try_from(len & 0xff).unwrap()], vec![7; len].as_slice()].concat()
+    };
+    let fixed: [(&str, Vec<u8>); 14] = [
+        ("error 0", b"\x00\xf6".into()),
+        ("error 1", EDHOC_ERROR.into()),
+        ("error 1, no text", b"\x01\x02".into()),
+        ("error 2", b"\x02\x03".into()),
+        ("error 3", b"\x03\xf5".into()),
+        ("error 3, false", b"\x03\xf4".into()),
+        ("error 23", b"\x17\xf6".into()),
+        ("empty", b"".into()),
+        ("a short string", b"\x43abc".into()),
+        ("a long string", long(4_093)),
+        ("a string cut short", b"\x58\x20abc".into()),
+        ("a record of nobody", b"\x83\x43\xa1\x01\x03\xa1\x06\x41\x00\x50aaaaaaaaaaaaaaaa".into()),
+        ("not CBOR", b"\xff\xff\xff".into()),
+        ("4,097 bytes", long(4_094)),
+    ];
+    all.extend(fixed.map(|(name, bytes)| (name.to_owned(), bytes)));
+    all
+}
+
+/// `ok` or the error; `!` where the machine has ended; `→` with the number of messages that go out, or `→E` for an EDHOC
+/// error message; `?` with the number of questions.
+fn cell(outcome: Outcome, sent: &[Vec<u8>], asked: usize, ended: bool) -> String {
+    let mut cell = match outcome {
+        Ok(()) => "ok".to_owned(),
+        Err(error) => inner(&error),
+    };
+    if ended {
+        cell += "!";
+    }
+    match sent {
+        [] => {}
+        [only] if only[0] <= 3 && only.len() < 20 => cell += &format!("→E{}", only[0]),
+        _ => cell += &format!("→{}", sent.len()),
+    }
+    if asked > 0 {
+        cell += &format!("?{asked}");
+    }
+    cell
+}
+
+/// Puts a table of states (columns) and messages (rows) into text.
+struct Table {
+    rows: Vec<(String, Vec<String>)>,
+    columns: usize,
+}
+
+impl Table {
+    const fn new() -> Self {
+        Self { rows: Vec::new(), columns: 0 }
+    }
+
+    fn column(&mut self, cells: Vec<(String, String)>) {
+        for (name, cell) in cells {
+            let row = match self.rows.iter().position(|(row, _)| *row == name) {
+                Some(row) => row,
+                None => {
+                    self.rows.push((name, Vec::new()));
+                    self.rows.len() - 1
+                }
+            };
+            let cells = &mut self.rows[row].1;
+            cells.resize(self.columns, String::new());
+            cells.push(cell);
+        }
+        self.columns += 1;
+    }
+
+    /// The messages, and below each its results with the states that have it; `otherwise` for most of them.
+    fn print(&self, states: &[&str]) -> String {
+        let mut out = String::new();
+        for (name, cells) in &self.rows {
+            out += &format!("{name}\n");
+            let mut kinds: Vec<(&str, Vec<&str>)> = Vec::new();
+            for (state, cell) in states.iter().zip(cells) {
+                if cell.is_empty() {
+                    continue;
+                }
+                match kinds.iter_mut().find(|(kind, _)| kind == cell) {
+                    Some((_, states)) => states.push(state),
+                    None => kinds.push((cell, vec![state])),
+                }
+            }
+            for (cell, states) in kinds {
+                let states = if states.len() > 6 { "otherwise".to_owned() } else { states.join(", ") };
+                out += &format!("    {cell}: {states}\n");
+            }
+        }
+        out
+    }
+}
+
+#[track_caller]
+fn assert_table(found: &str, expected: &str) {
+    let expected = expected.trim_start_matches('\n');
+    for (number, (found, expected)) in found.lines().zip(expected.lines()).enumerate() {
+        assert_eq!(found, expected, "line {}", number + 1);
+    }
+    assert_eq!(found.lines().count(), expected.lines().count());
+}
+
+const DEVICE_STATES: [&str; 4] = ["await message_2", "await message_4", "await complete", "ended"];
+
+#[test]
+fn every_state_of_a_device_against_every_message() {
+    let mut table = Table::new();
+    for state in 0..4 {
+        let fresh = || {
+            let mut lab = Lab::new(30);
+            let mut session = lab.session(state.min(2) * 2 + 2);
+            if state == 3 {
+                lab.step(&mut session).unwrap();
+            }
+            (lab, session)
+        };
+        let mut cells = Vec::new();
+        let (mut lab, mut session) = fresh();
+        for (name, bytes) in messages(&session) {
+            let next = name == ["message_2", "message_4", "complete", ""][state];
+            let before = lab.fingerprint();
+            let outcome = lab.tell_device(&mut session.device, &bytes);
+            let out = from_device(&mut session.device);
+            let ended = !out.finished.is_empty();
+            assert!(out.finished.iter().all(|end| *end == outcome) && out.finished.len() <= 1, "{name}");
+            assert_eq!(outcome.is_ok() && lab.fingerprint() != before, next && state > 0, "{name}: what is durable");
+            let acted = out != FromDevice::default();
+            cells.push((name, cell(outcome, &out.sent, 0, ended)));
+            if acted {
+                (lab, session) = fresh();
+            }
+        }
+        // After all that it let pass, the right message still works.
+        if state < 3 {
+            lab.step(&mut session).unwrap();
+        }
+        table.column(cells);
+    }
+    assert_table(&table.print(&DEVICE_STATES), DEVICE_TABLE);
+}
+
+const OPERATOR_STATES: [&str; 12] = [
+    "await message_1",
+    "await message_3",
+    "appraising",
+    "reserving",
+    "computing OPc",
+    "logging the offer",
+    "putting into the core",
+    "await confirm",
+    "logging the receipt",
+    "recalling",
+    "logging a resume",
+    "ended",
+];
+
+#[test]
+fn every_state_of_an_operator_against_every_message() {
+    let mut table = Table::new();
+    for state in 0..12 {
+        let questions = ["appraise", "reserve", "opc", "log offer", "core", "", "log confirm", "recall", "log confirm"];
+        let fresh = || {
+            let mut lab = Lab::new(31);
+            if matches!(state, 9 | 10) {
+                lab.session(5);
+            }
+            let session = match state {
+                0 | 1 => lab.session(state * 2 + 1),
+                7 => lab.session(5),
+                11 => lab.session(6),
+                _ => {
+                    let (session, open) = stopped(&mut lab, questions[state - 2]);
+                    drop(open);
+                    session
+                }
+            };
+            lab.stopping = None;
+            (lab, session)
+        };
+        let mut cells = Vec::new();
+        let (mut lab, mut session) = fresh();
+        for (name, bytes) in messages(&session) {
+            let entries = lab.logged().len();
+            let outcome = lab.tell_operator(&mut session.operator, &bytes);
+            let acted = {
+                let out = drain(&mut session.operator);
+                let ended = !out.2.is_empty();
+                assert!(out.2.iter().all(|end| *end == outcome) && out.2.len() <= 1, "{name}");
+                cells.push((name, cell(outcome, &out.0, out.1, ended)));
+                ended || out.1 > 0 || (state == 0 && !out.0.is_empty())
+            };
+            assert_eq!(lab.logged().len(), entries);
+            if acted {
+                (lab, session) = fresh();
+            }
+        }
+        if matches!(state, 0 | 1 | 7) {
+            lab.step(&mut session).unwrap();
+        }
+        table.column(cells);
+    }
+    assert_table(&table.print(&OPERATOR_STATES), OPERATOR_TABLE);
+}
+
+/// What an operator wants done, its questions not answered: messages, how many questions, ends.
+fn drain(operator: &mut Operator) -> (Vec<Vec<u8>>, usize, Vec<Outcome>) {
+    use remote_provisioning::provisioning::operator::Action;
+    let mut out = (Vec::new(), 0, Vec::new());
+    while let Some(action) = operator.poll() {
+        match action {
+            Action::Send(bytes) => out.0.push(bytes),
+            Action::Ask(_) => out.1 += 1,
+            Action::Finished(end) => out.2.push(end),
+            Action::WakeAt(_) => {}
+        }
+    }
+    out
+}
+
+#[test]
+fn a_device_that_has_ended_says_no_more() {
+    // However it ended: confirmed, refused, unanswered, or on bad bytes.
+    let mut ended: Vec<(Lab, Device)> = Vec::new();
+    let mut lab = Lab::new(32);
+    let mut session = lab.session(6);
+    lab.step(&mut session).unwrap();
+    ended.push((lab, session.device));
+    let mut lab = Lab::new(32);
+    let mut session = lab.session(2);
+    lab.tell_device(&mut session.device, EDHOC_ERROR).unwrap_err();
+    ended.push((lab, session.device));
+    let mut lab = Lab::new(32);
+    let mut session = lab.session(4);
+    lab.tell_device(&mut session.device, b"\x43abc").unwrap_err();
+    ended.push((lab, session.device));
+    for (mut lab, mut device) in ended {
+        from_device(&mut device);
+        device.handle_timeout(Millis(u64::MAX)).unwrap();
+        assert_eq!(lab.tell_device(&mut device, b"\x43xyz"), Err(Misbehaved::UnexpectedMessage.into()));
+        assert_eq!(from_device(&mut device), FromDevice::default());
+    }
+}
+
+const DEVICE_TABLE: &str = "
+message_1, another session's
+    TrailingBytes: await message_2, await message_4
+    WrongType: await complete
+    UnexpectedMessage: ended
+message_2, another session's
+    WrongType!→E1: await message_2
+    Authentication!→E1: await message_4
+    WrongType: await complete
+    UnexpectedMessage: ended
+message_3, another session's
+    WrongType!→E1: await message_2
+    Authentication!→E1: await message_4
+    WrongType: await complete
+    UnexpectedMessage: ended
+message_4, another session's
+    InvalidPoint!→E1: await message_2
+    Authentication!→E1: await message_4
+    WrongType: await complete
+    UnexpectedMessage: ended
+confirm, another session's
+    WrongType: await message_2, await message_4
+    Authentication: await complete
+    UnexpectedMessage: ended
+complete, another session's
+    WrongType: await message_2, await message_4
+    Authentication: await complete
+    UnexpectedMessage: ended
+message_1
+    TrailingBytes: await message_2, await message_4
+    WrongType: await complete
+    UnexpectedMessage: ended
+message_2
+    ok→1: await message_2
+    ok: await message_4
+    WrongType: await complete
+    UnexpectedMessage: ended
+error 0
+    Edhoc(0)!: await message_2, await message_4
+    WrongType: await complete
+    UnexpectedMessage: ended
+error 1
+    Edhoc(1)!: await message_2, await message_4
+    WrongType: await complete
+    UnexpectedMessage: ended
+error 1, no text
+    WrongType: await message_2, await message_4, await complete
+    UnexpectedMessage: ended
+error 2
+    WrongSuite!: await message_2, await message_4
+    WrongType: await complete
+    UnexpectedMessage: ended
+error 3
+    Edhoc(3)!: await message_2, await message_4
+    WrongType: await complete
+    UnexpectedMessage: ended
+error 3, false
+    OutOfRange: await message_2, await message_4
+    WrongType: await complete
+    UnexpectedMessage: ended
+error 23
+    Edhoc(23)!: await message_2, await message_4
+    WrongType: await complete
+    UnexpectedMessage: ended
+empty
+    Truncated: await message_2, await message_4, await complete
+    UnexpectedMessage: ended
+a short string
+    Truncated!→E1: await message_2
+    Authentication!→E1: await message_4
+    WrongType: await complete
+    UnexpectedMessage: ended
+a long string
+    InvalidPoint!→E1: await message_2
+    Authentication!→E1: await message_4
+    WrongType: await complete
+    UnexpectedMessage: ended
+a string cut short
+    Truncated: await message_2, await message_4
+    WrongType: await complete
+    UnexpectedMessage: ended
+a record of nobody
+    WrongType: await message_2, await message_4
+    Authentication: await complete
+    UnexpectedMessage: ended
+not CBOR
+    Indefinite: await message_2, await message_4, await complete
+    UnexpectedMessage: ended
+4,097 bytes
+    TooLong: await message_2, await message_4, await complete, ended
+message_3
+    Authentication!→E1: await message_4
+    WrongType: await complete
+    UnexpectedMessage: ended
+message_4
+    ok→1: await message_4
+    ok: await complete, ended
+confirm
+    Authentication: await complete
+    UnexpectedMessage: ended
+complete
+    ok!: await complete
+    UnexpectedMessage: ended
+";
+
+const OPERATOR_TABLE: &str = "
+message_1, another session's
+    ok→1: await message_1
+    TrailingBytes: await message_3
+    UnexpectedMessage: otherwise
+    WrongType: await confirm
+message_2, another session's
+    WrongType!→E1: await message_1
+    Authentication!→E1: await message_3
+    UnexpectedMessage: otherwise
+    WrongType: await confirm
+message_3, another session's
+    WrongType!→E1: await message_1
+    Authentication!→E1: await message_3
+    UnexpectedMessage: otherwise
+    WrongType: await confirm
+message_4, another session's
+    WrongType!→E1: await message_1
+    Authentication!→E1: await message_3
+    UnexpectedMessage: otherwise
+    WrongType: await confirm
+confirm, another session's
+    WrongType!→E1: await message_1
+    WrongType: await message_3
+    UnexpectedMessage: otherwise
+    Authentication: await confirm
+complete, another session's
+    WrongType!→E1: await message_1
+    WrongType: await message_3
+    UnexpectedMessage: otherwise
+    Authentication: await confirm
+message_1
+    ok→1: await message_1, await message_3
+    UnexpectedMessage: otherwise
+    WrongType: await confirm
+error 0
+    Edhoc(0): await message_1
+    Edhoc(0)!: await message_3
+    UnexpectedMessage: otherwise
+    WrongType: await confirm
+error 1
+    Edhoc(1): await message_1
+    Edhoc(1)!: await message_3
+    UnexpectedMessage: otherwise
+    WrongType: await confirm
+error 1, no text
+    Truncated!→E1: await message_1
+    WrongType: await message_3, await confirm
+    UnexpectedMessage: otherwise
+error 2
+    WrongSuite: await message_1
+    WrongSuite!: await message_3
+    UnexpectedMessage: otherwise
+    WrongType: await confirm
+error 3
+    Edhoc(3): await message_1
+    Edhoc(3)!: await message_3
+    UnexpectedMessage: otherwise
+    WrongType: await confirm
+error 3, false
+    WrongType!→E1: await message_1
+    OutOfRange: await message_3
+    UnexpectedMessage: otherwise
+    WrongType: await confirm
+error 23
+    Edhoc(23): await message_1
+    Edhoc(23)!: await message_3
+    UnexpectedMessage: otherwise
+    WrongType: await confirm
+empty
+    Truncated!→E1: await message_1
+    Truncated: await message_3, await confirm
+    UnexpectedMessage: otherwise
+a short string
+    WrongType!→E1: await message_1
+    Authentication!→E1: await message_3
+    UnexpectedMessage: otherwise
+    WrongType: await confirm
+a long string
+    WrongType!→E1: await message_1
+    Authentication!→E1: await message_3
+    UnexpectedMessage: otherwise
+    WrongType: await confirm
+a string cut short
+    WrongType!→E1: await message_1
+    Truncated: await message_3
+    UnexpectedMessage: otherwise
+    WrongType: await confirm
+a record of nobody
+    WrongType!→E1: await message_1
+    WrongType: await message_3
+    UnexpectedMessage: otherwise
+    Authentication: await confirm
+not CBOR
+    Indefinite!→E1: await message_1
+    Indefinite: await message_3, await confirm
+    UnexpectedMessage: otherwise
+4,097 bytes
+    TooLong: otherwise
+message_2
+    Authentication!→E1: await message_3
+    UnexpectedMessage: otherwise
+    WrongType: await confirm
+message_3
+    ok?1: await message_3
+    ok: otherwise
+    ok→1: await confirm
+    UnexpectedMessage: logging the receipt, ended
+message_4
+    WrongType: await confirm
+    UnexpectedMessage: logging the receipt, ended
+confirm
+    ok?1: await confirm
+    ok: logging the receipt
+    ok→1: ended
+complete
+    UnexpectedMessage: ended
+";

@@ -11,6 +11,11 @@
 //! Everything that touches a secret runs in constant time in those crates. What this file adds is narrower doors (no
 //! point at infinity, no compact or hybrid points, no short scalars), a bounded search for a scalar, and wiping.
 //!
+//! `p256` is 0.14 by measurement at the operator: against 0.13 in one run on x86-64 (profile `release`), a key pair takes
+//! 0.55 of the time, a signature 0.5, a verification 0.95 and an ECDH 1.9; one side of method 0 with chains of two (a key
+//! pair, an ECDH, a signature, three verifications) takes 0.96. On a Cortex-M4 0.13 is the faster one; a device that
+//! counts cycles has hardware or assembler for P-256 and brings its own [`Crypto`].
+//!
 //! What it cannot do: a value that those crates hand out or pass around by value (field elements, HMAC blocks) may leave
 //! a copy on the stack that nobody wipes. A backend over hardware, or one that fills in place throughout, does better.
 

@@ -16,3 +16,8 @@ pub fn device(data: &[u8]) {
 pub fn operator(data: &[u8]) {
     doors::operator::run(data);
 }
+
+/// The seeds of `corpus/`: door, file name, content.
+pub fn seeds() -> Vec<doors::seeds::Seed> {
+    doors::seeds::seeds()
+}

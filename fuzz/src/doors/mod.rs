@@ -24,7 +24,6 @@ pub(crate) mod wire;
 
 mod forged;
 mod memo;
-#[cfg(test)]
 pub(crate) mod seeds;
 mod stage;
 

@@ -539,7 +539,11 @@ fn a_resume_takes_a_status_of_its_own_and_nothing_else() {
                 assert_ended(&mut device, error, at);
                 assert_eq!((lab.fingerprint(), lab.held()), (before, Some((held, false))), "{at}");
             }
-            None => assert_eq!((outcome, lab.held()), (Ok(()), Some((held, true))), "{at}"),
+            None => {
+                assert_eq!((outcome, lab.held()), (Ok(()), Some((held, true))), "{at}");
+                // A receipt that nobody acknowledged is kept for the next operation.
+                assert_eq!(lab.kept(), (false, usize::from(at == "acknowledges nothing")), "{at}");
+            }
         }
         lab.attach(&held);
     }

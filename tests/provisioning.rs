@@ -74,7 +74,7 @@ fn a_new_device_becomes_a_subscriber_in_six_messages() {
     lab.tell_device(&mut device, &back.sent[0]).unwrap();
     let held = lab.held().expect("durable before confirm leaves");
     assert!(!held.1);
-    assert_eq!(lab.store.memory.commits(), 2);
+    assert_eq!((lab.store.memory.commits(), lab.kept()), (2, (true, 1)));
     let out = from_device(&mut device);
     assert_eq!((out.installed, out.sent.len(), out.finished.len()), (vec![held.0], 1, 0));
     lab.tell_operator(&mut operator, &out.sent[0]).unwrap();
@@ -84,7 +84,7 @@ fn a_new_device_becomes_a_subscriber_in_six_messages() {
 
     lab.tell_device(&mut device, &back.sent[0]).unwrap();
     assert_eq!(from_device(&mut device), FromDevice { finished: vec![Ok(())], ..FromDevice::default() });
-    assert_eq!(lab.store.memory.commits(), 3);
+    assert_eq!((lab.store.memory.commits(), lab.kept()), (3, (false, 0)), "what was acknowledged is not kept");
     assert_eq!(lab.held(), Some((held.0, true)));
     assert_eq!((held.0.supi.as_str(), held.0.epoch), ("001010000000000", 1));
     lab.assert_complete();
@@ -816,6 +816,21 @@ fn a_session_that_wakes_up_late_does_not_undo_a_newer_one() {
             refused = out.finished[0];
         }
         assert_eq!(refused, Err(Refused::Code(Code::Conflict).into()), "{question}");
+        lab.assert_complete();
+    }
+}
+
+#[test]
+fn a_device_machine_that_another_one_has_replaced_writes_nothing_more() {
+    for (messages, held) in [(4, false), (6, true)] {
+        let mut lab = Lab::new(21);
+        let mut old = lab.session(messages);
+        assert_eq!(lab.held().is_some(), held);
+        assert_eq!(lab.run(), Ok(()));
+        let before = lab.fingerprint();
+        let replaced = Err(Misuse::NotNow("another machine was started on this store").into());
+        assert_eq!(lab.step(&mut old), replaced, "{messages}");
+        assert_eq!(lab.fingerprint(), before, "{messages}");
         lab.assert_complete();
     }
 }

@@ -146,7 +146,8 @@ enum State {
 impl Device {
     /// Starts an attempt: provision if there is no credential, resume if there is one that nobody has confirmed.
     ///
-    /// One durable write, before message_1 leaves.
+    /// One durable write, before message_1 leaves. It takes the store over: a machine that was started earlier on the
+    /// same store can commit nothing more.
     ///
     /// # Errors
     /// [`Misuse::NotNow`] if the device has a confirmed subscription; [`Misuse::Parameter`] for a configuration that
@@ -360,6 +361,7 @@ impl Device {
         let confirm = wire::encode(&Confirm { txn: self.txn, res: &installed.res, receipt });
         let mut channel = Channel::new(Role::Device, session, &installed.package_hash, crypto)?;
         let confirm = channel.seal(&confirm, crypto)?;
+        self.durable.check_current(platform.subscriptions)?;
         next.commit(Some(SlotChange::Write(slot, &installed.content)), platform.subscriptions)?;
 
         self.durable = next;
@@ -387,6 +389,7 @@ impl Device {
             return Err(Misbehaved::WrongTransaction.into());
         }
         let next = self.durable.after_complete(acknowledged)?;
+        self.durable.check_current(subscriptions)?;
         next.commit(None, subscriptions)?;
         self.durable = next;
         self.end(Ok(()))
@@ -516,6 +519,15 @@ impl Durable {
             last_receipt: record.last_receipt,
             receipts: record.receipts.iter().map(|receipt| receipt.to_vec()).collect(),
         })
+    }
+
+    /// That nobody has started another machine on this store: what it was offered would be written over.
+    fn check_current(&self, subscriptions: &dyn SubscriptionStore) -> Result<(), Error> {
+        if Self::load(subscriptions)?.requests == self.requests {
+            Ok(())
+        } else {
+            Err(Misuse::NotNow("another machine was started on this store").into())
+        }
     }
 
     fn commit(&self, slot: Option<SlotChange<'_>>, subscriptions: &mut dyn SubscriptionStore) -> Result<(), Backend> {

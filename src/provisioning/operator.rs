@@ -524,14 +524,7 @@ impl Operator {
     }
 
     /// The receipt for this very credential, next after the visitor's last one; its sequence number is not known.
-    fn receipt(
-        &self,
-        visitor: &Visitor,
-        supi: &Supi,
-        epoch: u32,
-        package_hash: Hash,
-        crypto: &dyn Crypto,
-    ) -> Receipt {
+    fn receipt(&self, visitor: &Visitor, supi: &Supi, epoch: u32, package_hash: Hash, crypto: &dyn Crypto) -> Receipt {
         Receipt {
             domain: self.config.domain,
             sequence: 0,

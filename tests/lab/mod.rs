@@ -22,6 +22,7 @@ use remote_provisioning::{
         memory::{MemoryKeyStore, MemoryStore},
     },
     trust::{Date, MemoryAnchors},
+    wire::Reader,
 };
 
 pub(crate) type Outcome = Result<(), Error>;
@@ -317,6 +318,18 @@ impl Lab {
     /// What the store holds, and whether it is confirmed.
     pub(crate) fn held(&self) -> Option<(Subscription, bool)> {
         subscription(&self.store).unwrap()
+    }
+
+    /// Whether the record has a transaction open, and how many receipts it keeps.
+    pub(crate) fn kept(&self) -> (bool, usize) {
+        let record = self.store.record().unwrap().unwrap();
+        let mut reader = Reader::new(&record).unwrap();
+        let mut map = reader.map().unwrap();
+        let open = map.find(2).unwrap().map(|txn| txn.bytes().unwrap()).is_some();
+        for key in 3..7 {
+            map.find(key).unwrap().map(|value| value.raw().unwrap());
+        }
+        (open, map.find(7).unwrap().unwrap().array().unwrap())
     }
 
     /// The power goes, and comes back.

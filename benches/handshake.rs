@@ -39,7 +39,7 @@ use remote_provisioning::{
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let testing = std::env::args().any(|argument| argument == "--test");
-    summary(if testing { 1 } else { 200 });
+    summary(if testing { 20 } else { 200 });
     handshakes(&mut criterion);
     provisioning(&mut criterion);
     criterion.final_summary();

@@ -59,7 +59,7 @@ fn every_cast_plays_honestly() {
 #[test]
 fn the_seeds_are_current() {
     for (door, name, bytes) in doors::seeds::seeds() {
-        let file = corpus(door).join(&name);
+        let file = corpus(door).join(name);
         assert!(fs::read(&file).is_ok_and(|held| held == bytes), "{} is not what seeds.rs makes", file.display());
     }
 }

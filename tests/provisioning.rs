@@ -22,7 +22,7 @@ use remote_provisioning::{
         Answer, Device, Millis, Operator, Question,
         device::{Retry, subscription},
         log::LogEntry,
-        operator::{OwnedPart, Reservation},
+        question::{OwnedPart, Reservation},
     },
     sim::{IDENTITY, TODAY, identities},
     store::Slot,
@@ -221,7 +221,7 @@ fn after_a_refusal_a_retry_has_the_same_txn_and_the_same_supi() {
 }
 
 /// A session whose operator waits for the answer to `Appraise`.
-fn appraised(lab: &mut Lab) -> (Session, remote_provisioning::provisioning::operator::Visitor) {
+fn appraised(lab: &mut Lab) -> (Session, remote_provisioning::provisioning::question::Visitor) {
     let mut session = lab.session(3);
     let message_3 = session.message(3);
     lab.tell_operator(&mut session.operator, &message_3).unwrap();

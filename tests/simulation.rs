@@ -19,7 +19,7 @@ use remote_provisioning::{
         device::{Subscription, subscription},
         log::{LogEntry, Offered},
         message::Receipt,
-        operator::Question,
+        question::Question,
     },
     sim::{
         Event, IDENTITY, SeededRng, World, identities,

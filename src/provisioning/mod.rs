@@ -41,12 +41,14 @@ pub mod device;
 pub mod log;
 pub mod message;
 pub mod operator;
+pub mod question;
 
 mod record;
 
 pub use self::{
     device::{Device, Platform},
-    operator::{Answer, Desk, Operator, Question},
+    operator::{Desk, Operator},
+    question::{Answer, Question},
 };
 
 /// Milliseconds since any fixed moment: for timers only.

@@ -14,7 +14,7 @@ use crate::{
     provisioning::{
         log::LogEntry,
         message::Operation,
-        operator::{Answer, CoreCredential, OwnedPart, Question, Recalled, Reservation},
+        question::{Answer, CoreCredential, OwnedPart, Question, Recalled, Reservation},
     },
 };
 

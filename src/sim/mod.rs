@@ -29,7 +29,8 @@ use crate::{
     provisioning::{
         Millis,
         device::{self, Device, Platform, Subscription},
-        operator::{self, Desk, Operator, Question},
+        operator::{self, Desk, Operator},
+        question::Question,
     },
     sim::{
         home::Home,

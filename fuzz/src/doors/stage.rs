@@ -14,7 +14,8 @@ use remote_provisioning::{
     provisioning::{
         Millis,
         device::{self, Device, Platform, Subscription},
-        operator::{self, Answer, Desk, Operator},
+        operator::{self, Desk, Operator},
+        question::Answer,
     },
     sim::{IDENTITY, SeededRng, TODAY, home::Home, identities as ids},
     store::memory::MemoryStore,

@@ -1,0 +1,161 @@
+//! What the operator machine asks, and what it is told.
+//!
+//! The machine stops with one [`Question`] at a time and goes on when the [`Answer`] is there, so it runs over any
+//! database, HSM and core network, under any executor. `sim::home` answers them from memory.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use crate::{
+    aka::{Amf, Sqn},
+    credential::{Algorithm, ServiceProfile, SuciData, Txn},
+    crypto::{Hash, Secret},
+    error::{Code, Misuse},
+    identity::{DeviceId, Supi},
+    provisioning::{
+        log::{LogEntry, Offered},
+        message::{Counter, DeviceState, Operation},
+    },
+    trust::Peer,
+    wire::{self, Wire},
+};
+
+/// What only the operator's own systems can decide, compute or keep.
+#[derive(Debug)]
+pub enum Question {
+    /// Is this device welcome? Answer [`Answer::Appraised`]. A resume is logged nowhere else, so make
+    /// [`Visitor::counter`] durable before you let one go on: else two devices that share a store both resume.
+    Appraise(Box<Visitor>),
+    /// Which subscription is for this transaction? The same txn gets the same one. Answer [`Answer::Reserved`].
+    Reserve {
+        /// The device.
+        device: DeviceId,
+        /// The transaction.
+        txn: Txn,
+    },
+    /// OPc from this K (TS 35.206 §8.2); OP may live in an HSM. Answer [`Answer::Opc`].
+    ComputeOpc {
+        /// K.
+        k: Secret<16>,
+    },
+    /// Make this durable. Answer [`Answer::Logged`] when it is.
+    Log(LogEntry),
+    /// Make the core network accept this credential, in place of what it had for the same SUPI. Answer
+    /// [`Answer::CoreReady`] when it does.
+    PutIntoCore(Box<CoreCredential>),
+    /// What does the log say about this transaction? Answer [`Answer::Recalled`].
+    Recall {
+        /// The device.
+        device: DeviceId,
+        /// The transaction.
+        txn: Txn,
+    },
+}
+
+/// An authenticated device and what it asks for.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// Who it is, and under which anchor.
+    pub device: Peer,
+    /// The transaction.
+    pub txn: Txn,
+    /// What it wants.
+    pub operation: Operation,
+    /// Its request counter. One that is not above the last one means a clone, or an old session.
+    pub counter: Counter,
+    /// What it has.
+    pub state: DeviceState,
+    /// Evidence of its state, bound to this session by `evidence_binding`.
+    pub evidence: Option<Vec<u8>>,
+    /// TH_3.
+    pub evidence_binding: Hash,
+    /// Numbers of algorithm sets that it runs.
+    pub algorithms: Vec<u64>,
+    /// Receipts that it holds, not verified yet.
+    pub receipts: Vec<Vec<u8>>,
+}
+
+/// A credential for the core network (UDM, HSS, AuC).
+#[derive(Debug)]
+pub struct CoreCredential {
+    /// The subscription.
+    pub supi: Supi,
+    /// The device's request counter: the core's entry must not go back to an older one.
+    pub counter: Counter,
+    /// The epoch.
+    pub epoch: u32,
+    /// The algorithm set.
+    pub algorithm: Algorithm,
+    /// K.
+    pub k: Secret<16>,
+    /// OPc.
+    pub opc: Secret<16>,
+    /// The SQN that the activation challenge used: the next one must be above it.
+    pub sqn: Sqn,
+}
+
+/// A subscription set aside for a transaction.
+#[derive(Clone, Debug)]
+pub struct Reservation {
+    /// Its SUPI.
+    pub supi: Supi,
+    /// Above every epoch offered to this device before; the first is 1.
+    pub epoch: u32,
+    /// For the activation challenge; used up by it.
+    pub sqn: Sqn,
+    /// The authentication management field; the separation bit set for 5G and EPS (TS 33.102 Annex H).
+    pub management_field: Amf,
+    /// SUCI data, encoded, if any: see [`OwnedPart`].
+    pub suci: Option<OwnedPart>,
+    /// Service profile, encoded, if any: see [`OwnedPart`].
+    pub profile: Option<OwnedPart>,
+}
+
+/// A part of the package that came from the operator's own systems, encoded and checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedPart(Vec<u8>);
+
+impl OwnedPart {
+    /// SUCI data.
+    pub fn suci(data: &SuciData<'_>) -> Self {
+        Self(wire::encode(data))
+    }
+
+    /// A service profile.
+    pub fn profile(profile: &ServiceProfile<'_>) -> Self {
+        Self(wire::encode(profile))
+    }
+
+    /// Back again; only its length can be wrong.
+    pub(super) fn read<'a, T: Wire<'a>>(&'a self) -> Result<T, Misuse> {
+        wire::decode(&self.0).map_err(|_| TOO_LONG)
+    }
+}
+
+/// What the log says about a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recalled {
+    /// The offer.
+    pub offered: Offered,
+    /// Whether it was confirmed.
+    pub confirmed: bool,
+}
+
+/// An answer to a [`Question`].
+#[derive(Debug)]
+pub enum Answer {
+    /// To [`Question::Appraise`]: welcome, or why not.
+    Appraised(Result<(), Code>),
+    /// To [`Question::Reserve`].
+    Reserved(Result<Reservation, Code>),
+    /// To [`Question::ComputeOpc`].
+    Opc(Secret<16>),
+    /// To [`Question::Log`]: durable, or why not.
+    Logged(Result<(), Code>),
+    /// To [`Question::PutIntoCore`]: accepted, or why not.
+    CoreReady(Result<(), Code>),
+    /// To [`Question::Recall`].
+    Recalled(Option<Recalled>),
+}
+
+/// What does not fit into message_4.
+pub(super) const TOO_LONG: Misuse = Misuse::Parameter("SUCI data and service profile do not fit into a message");

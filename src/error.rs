@@ -118,9 +118,6 @@ pub enum Misbehaved {
     /// An EAD item that must be there is missing, doubled or not marked critical.
     #[error("provisioning EAD item missing or repeated")]
     MissingEad,
-    /// Another protocol version.
-    #[error("unsupported protocol version")]
-    Version,
     /// A test identity in production, or the reverse.
     #[error("wrong domain (production or test)")]
     WrongDomain,
@@ -136,9 +133,6 @@ pub enum Misbehaved {
     /// The activation challenge was answered wrongly, or a receipt tells of something else than was offered.
     #[error("receipt or answer does not match the offer")]
     WrongReceipt,
-    /// A request counter that is not above the highest seen from this device.
-    #[error("request counter went back")]
-    CounterWentBack,
 }
 
 /// Failed proofs. Told to the peer in one and the same way, except where RFC 9528 gives a code of its own.
@@ -191,7 +185,7 @@ pub enum Refused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Code {
-    /// RETRY: the operator is busy or its back end is down; ask again after the time given.
+    /// RETRY: the operator is busy or its back end is down; ask again later.
     TryLater = 100,
     /// RETRY: no subscription is free at the moment.
     PoolEmpty = 101,

@@ -68,9 +68,6 @@ impl fmt::Debug for Supi {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerName(ArrayString<64>);
 
-/// A device's name is its identity: unique per manufacturer anchor.
-pub type DeviceId = PeerName;
-
 impl PeerName {
     /// The characters.
     pub fn as_str(&self) -> &str {
@@ -98,6 +95,46 @@ impl fmt::Display for PeerName {
 impl fmt::Debug for PeerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PeerName({})", self.0)
+    }
+}
+
+/// Which device: its name, and who gave it. Two makers may give out the same serial number; neither may speak for the
+/// other's device.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeviceId {
+    maker: Option<[u8; Self::MAKER_LEN]>,
+    name: PeerName,
+}
+
+impl DeviceId {
+    /// Bytes that name a maker.
+    pub const MAKER_LEN: usize = 16;
+
+    /// `maker` is the beginning of the hash of the anchor's key; `None` for a key that the operator pinned itself.
+    pub const fn new(maker: Option<[u8; Self::MAKER_LEN]>, name: PeerName) -> Self {
+        Self { maker, name }
+    }
+
+    /// The name.
+    pub const fn name(&self) -> &PeerName {
+        &self.name
+    }
+}
+
+/// `pinned/NAME`, or the maker in hexadecimal digits before the slash.
+impl fmt::Display for DeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.maker {
+            Some(maker) => maker.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?,
+            None => f.write_str("pinned")?,
+        }
+        write!(f, "/{}", self.name)
+    }
+}
+
+impl fmt::Debug for DeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DeviceId({self})")
     }
 }
 

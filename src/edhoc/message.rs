@@ -115,7 +115,12 @@ impl Ead {
     }
 
     /// RFC 9528 §3.8: a critical item that nobody knew ends the session.
-    pub(super) fn end(&self) -> Result<(), Misbehaved> {
+    ///
+    /// The steps that make the next message look again; ask earlier to act on nothing before.
+    ///
+    /// # Errors
+    /// [`Misbehaved::CriticalEad`].
+    pub fn end(&self) -> Result<(), Misbehaved> {
         if self.waiting.iter().any(|item| item.critical) { Err(Misbehaved::CriticalEad) } else { Ok(()) }
     }
 }

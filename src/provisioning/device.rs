@@ -156,6 +156,10 @@ impl Device {
         let mut durable = Durable::load(platform.subscriptions)?;
         let (operation, txn) = match (&durable.active, durable.txn) {
             (Some(active), _) if active.confirmed => return Err(Misuse::NotNow("the device has a subscription").into()),
+            // A record that names an empty slot is not to be resumed: the store has lost the credential.
+            (Some(active), _) if platform.subscriptions.slot(active.slot)?.is_none() => {
+                return Err(Backend::Store.into());
+            }
             (Some(active), _) => (Operation::Resume, active.txn),
             (None, Some(txn)) => (Operation::Provision, txn),
             (None, None) => {
@@ -217,6 +221,7 @@ impl Device {
             }
             State::AwaitComplete(channel) => {
                 let text = channel.open(bytes, platform.crypto)?;
+                self.taken = Some(hash);
                 return self.complete(text.bytes(), platform);
             }
             State::Ended => return Err(Misbehaved::UnexpectedMessage.into()),

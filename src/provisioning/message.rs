@@ -192,15 +192,13 @@ wire_array! {
 }
 
 wire_map! {
-    /// refusal = { 1: txn, 2: code, ? 3: retry-after: uint }
+    /// refusal = { 1: txn, 2: code }
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Refusal {
         /// The transaction.
         1 => pub txn: Txn,
         /// Why.
         2 => pub code: Code,
-        /// Seconds after which a new attempt makes sense.
-        3 => pub retry_after: Option<u32>,
     }
 }
 

@@ -335,6 +335,8 @@ impl Operator {
         let evidence_binding = *handshake.th_3();
         let device = handshake.session().peer().get().clone();
         let request = message::take_ead(handshake.ead())?;
+        // Nobody is asked anything for a message that cannot be answered.
+        handshake.ead().end()?;
         let request: Request<'_> = wire::decode(&request)?;
         // `[ + algorithm ]` and `[ + receipt ]`: at least one.
         if request.algorithms.is_empty() || request.receipts.as_ref().is_some_and(|receipts| receipts.is_empty()) {
@@ -373,7 +375,7 @@ impl Operator {
         }
         self.ask(Question::Log(LogEntry::Confirmed(Confirmed {
             txn: receipt.txn,
-            device: expected.device.name().to_string(),
+            device: expected.device.device_id().to_string(),
             epoch: receipt.epoch,
             receipt: confirm.receipt.to_vec(),
         })));
@@ -401,7 +403,7 @@ impl Operator {
 
     fn appraised(&mut self, case: Box<Case>, desk: &mut Desk<'_>) -> Result<(), Error> {
         let Visitor { device, txn, operation, state, algorithms, .. } = &case.visitor;
-        let (device, txn) = (*device.name(), *txn);
+        let (device, txn) = (device.device_id(), *txn);
         let algorithm = algorithms.iter().find_map(|number| Algorithm::from_number(*number));
         match operation {
             Operation::Provision if state.active.is_some() || state.pending.is_some() => {
@@ -471,7 +473,7 @@ impl Operator {
         };
         self.ask(Question::Log(LogEntry::Offered(Offered {
             txn: *txn,
-            device: device.name().to_string(),
+            device: device.device_id().to_string(),
             counter: (counter.request, counter.retry),
             supi: supi.as_str().to_string(),
             epoch: *epoch,
@@ -529,7 +531,7 @@ impl Operator {
         }
         self.ask(Question::Log(LogEntry::Confirmed(Confirmed {
             txn: *txn,
-            device: device.name().to_string(),
+            device: device.device_id().to_string(),
             epoch: *epoch,
             receipt: encoded.clone(),
         })));
@@ -545,7 +547,7 @@ impl Operator {
 
     /// Says no, in an authenticated message_4, and fails with that: whoever asked ends the machine.
     fn refuse(&mut self, case: Box<Case>, code: Code, desk: &mut Desk<'_>) -> Result<(), Error> {
-        let refusal = Refusal { txn: case.visitor.txn, code, retry_after: None };
+        let refusal = Refusal { txn: case.visitor.txn, code };
         self.message_4(*case, &Offer::Refusal(refusal), desk)?;
         Err(Refused::Code(code).into())
     }

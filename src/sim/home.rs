@@ -3,7 +3,11 @@
 //! It answers the questions of the operator machine as a database, an HSM and a UDM would. Read it as an example of what
 //! each answer has to guarantee.
 
-use alloc::{collections::BTreeMap, string::ToString, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::{String, ToString},
+    vec::Vec,
+};
 
 use crate::{
     aka::{self, Ind, Milenage, Sqn, Vector, milenage},
@@ -32,11 +36,14 @@ const MANAGEMENT_FIELD: [u8; 2] = [0x80, 0x00];
 pub struct Home {
     op: Secret<16>,
     pool: Vec<Supi>,
-    reserved: BTreeMap<(DeviceId, Txn), Supi>,
+    /// One subscription for each device, whatever its transaction: it has signed that nothing came of an earlier one.
+    reserved: BTreeMap<String, Supi>,
     /// The last epoch offered to each device.
-    epochs: BTreeMap<DeviceId, u32>,
+    epochs: BTreeMap<String, u32>,
     /// The highest request counter logged for each device.
-    counters: BTreeMap<DeviceId, (u32, u32)>,
+    counters: BTreeMap<String, (u32, u32)>,
+    /// Devices that have signed for a subscription.
+    confirmed: BTreeSet<String>,
     /// The log, in CBOR, as a database would hold it.
     log: Vec<Vec<u8>>,
     core: BTreeMap<Supi, CoreCredential>,
@@ -51,6 +58,7 @@ impl Home {
             reserved: BTreeMap::new(),
             epochs: BTreeMap::new(),
             counters: BTreeMap::new(),
+            confirmed: BTreeSet::new(),
             log: Vec::new(),
             core: BTreeMap::new(),
         }
@@ -60,15 +68,16 @@ impl Home {
     pub fn answer(&mut self, question: Question) -> Answer {
         match question {
             Question::Appraise(visitor) => {
+                let device = visitor.device.device_id().to_string();
                 let counter = (visitor.counter.request, visitor.counter.retry);
-                let fresh = self.counters.get(visitor.device.name()).is_none_or(|highest| counter > *highest);
+                let fresh = self.counters.get(&device).is_none_or(|highest| counter > *highest);
                 // An offer brings its counter into the log; a resume has no offer.
                 if fresh && visitor.operation == Operation::Resume {
-                    self.counters.insert(*visitor.device.name(), counter);
+                    self.counters.insert(device, counter);
                 }
                 Answer::Appraised(if fresh { Ok(()) } else { Err(Code::Conflict) })
             }
-            Question::Reserve { device, txn } => Answer::Reserved(self.reserve(device, txn)),
+            Question::Reserve { device, .. } => Answer::Reserved(self.reserve(&device)),
             Question::ComputeOpc { k } => Answer::Opc(milenage::opc(&k, &self.op)),
             Question::Log(entry) => Answer::Logged(self.log(&entry)),
             Question::PutIntoCore(credential) => Answer::CoreReady(self.put_into_core(*credential)),
@@ -76,12 +85,17 @@ impl Home {
         }
     }
 
-    fn reserve(&mut self, device: DeviceId, txn: Txn) -> Result<Reservation, Code> {
-        let supi = match self.reserved.get(&(device, txn)) {
+    fn reserve(&mut self, device: &DeviceId) -> Result<Reservation, Code> {
+        let device = device.to_string();
+        // A device that has signed for a subscription and now says it has none is another one with its key.
+        if self.confirmed.contains(&device) {
+            return Err(Code::Conflict);
+        }
+        let supi = match self.reserved.get(&device) {
             Some(supi) => *supi,
             None => {
                 let supi = self.pool.pop().ok_or(Code::PoolEmpty)?;
-                self.reserved.insert((device, txn), supi);
+                self.reserved.insert(device.clone(), supi);
                 supi
             }
         };
@@ -104,12 +118,16 @@ impl Home {
 
     /// Compare and append in one step: this is where a clone, or a session that woke up late, is noticed.
     fn log(&mut self, entry: &LogEntry) -> Result<(), Code> {
-        if let LogEntry::Offered(offered) = entry {
-            let device = offered.device.parse().map_err(|_| Code::Conflict)?;
-            if self.counters.get(&device).is_some_and(|highest| offered.counter <= *highest) {
-                return Err(Code::Conflict);
+        match entry {
+            LogEntry::Offered(offered) => {
+                if self.counters.get(&offered.device).is_some_and(|highest| offered.counter <= *highest) {
+                    return Err(Code::Conflict);
+                }
+                self.counters.insert(offered.device.clone(), offered.counter);
             }
-            self.counters.insert(device, offered.counter);
+            LogEntry::Confirmed(confirmed) => {
+                self.confirmed.insert(confirmed.device.clone());
+            }
         }
         self.log.push(entry.to_cbor().map_err(|_| Code::TryLater)?);
         Ok(())

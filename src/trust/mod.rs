@@ -29,7 +29,7 @@ pub use self::{ccs::Pinned, x509::Anchor};
 use crate::{
     crypto::{Crypto, HASH_LEN, Hash, PublicKey},
     error::{Malformed, Misuse, Result, Untrusted},
-    identity::{Domain, PeerName, Role},
+    identity::{DeviceId, Domain, PeerName, Role},
     wire::{Kind, Reader, Wire, Writer, encode_with},
 };
 
@@ -270,8 +270,12 @@ impl Peer {
         self.usage.agree
     }
 
-    /// [`Anchor::id`] of the anchor that the chain ends in; `None` for a pinned key. Two manufacturers may give out the
-    /// same serial number, so whoever trusts several keeps devices by anchor *and* name.
+    /// Which device this is: what to keep records under. Not the name alone: see [`DeviceId`].
+    pub fn device_id(&self) -> DeviceId {
+        DeviceId::new(self.anchor.as_ref().and_then(|anchor| anchor.first_chunk().copied()), self.name)
+    }
+
+    /// [`Anchor::id`] of the anchor that the chain ends in; `None` for a pinned key.
     pub const fn anchor(&self) -> Option<&Hash> {
         self.anchor.as_ref()
     }

@@ -245,7 +245,7 @@ fn offer(txn: &Txn, session: &Session, input: &mut Input<'_>) -> (Vec<u8>, [u8; 
         0 => wire::encode(&Offer::Status(Status { txn: *named, acknowledged: u64::from(input.byte() % 4) })),
         1 => {
             let code = Code::from_number(u64::from(*input.choose(&[100_u16, 101, 201, 300, 400]))).unwrap();
-            wire::encode(&Offer::Refusal(Refusal { txn: *named, code, retry_after: None }))
+            wire::encode(&Offer::Refusal(Refusal { txn: *named, code }))
         }
         _ => {
             let sealed = sealed(txn, session, input);

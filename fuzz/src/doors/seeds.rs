@@ -90,7 +90,7 @@ fn messages() -> Vec<Seed> {
     };
     let profile =
         ServiceProfile { gpsi: Some("msisdn-1"), dnn: Some("iot"), s_nssai: Some(&[1]), expiry: None, quota: Some(9) };
-    let refusal = Refusal { txn, code: Code::TryLater, retry_after: Some(60) };
+    let refusal = Refusal { txn, code: Code::TryLater };
     let hello = Hello { domain: Domain::Test, concealed_id: None, relay: None, cookie: Some(&[7; 8]) };
     let evidence_formats = [1, 2].into_iter().collect();
     let terms = Terms { domain: Domain::Test, evidence_formats, voucher: Some(wire::Raw(&[0x82, 1, 0xa1, 1, 0x40])) };

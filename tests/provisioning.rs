@@ -25,7 +25,7 @@ use remote_provisioning::{
         question::{OwnedPart, Reservation},
     },
     sim::{IDENTITY, TODAY, identities},
-    store::Slot,
+    store::{Commit, Slot, SlotChange, SubscriptionStore, memory::MemoryStore},
     trust::{Date, MemoryAnchors, Pinned},
 };
 
@@ -798,6 +798,50 @@ fn of_two_devices_with_one_store_the_second_is_noticed() {
     lab.store.memory = copy;
     assert_eq!(lab.run(), Err(Refused::Code(Code::Conflict).into()), "the same request counter");
     assert!(matches!(lab.held(), Some((_, false))));
+}
+
+#[test]
+fn a_copied_key_with_a_patient_owner_gets_no_second_subscription() {
+    let mut lab = Lab::new(22);
+    assert_eq!(lab.run(), Ok(()));
+    let subscribers: Vec<_> = lab.home.subscribers().copied().collect();
+    // An empty store and the device's key: the counter is behind at first, and then no longer.
+    let first = core::mem::replace(&mut lab.store.memory, MemoryStore::new());
+    for _ in 0..4 {
+        assert_eq!(lab.run(), Err(Refused::Code(Code::Conflict).into()));
+        assert_eq!(lab.held(), None);
+    }
+    assert_eq!(lab.home.subscribers().copied().collect::<Vec<_>>(), subscribers);
+    lab.store.memory = first;
+    lab.assert_complete();
+}
+
+#[test]
+fn a_device_that_asks_under_ever_new_transactions_gets_one_number() {
+    let mut lab = Lab::new(22);
+    for _ in 0..3 {
+        lab.session(4);
+        // It takes the offer in and says it did not: everything but the counter is gone.
+        let record = lab.store.memory.record().unwrap().unwrap();
+        let mut forgetful = MemoryStore::new();
+        // { 1: requests, 4: 0, 5: 0, 7: [] }
+        let record = [&[0xa4], &record[1..3], &[4, 0, 5, 0, 7, 0x80]].concat();
+        forgetful.commit(Commit { slot: None, record: &record }).unwrap();
+        lab.store.memory = forgetful;
+    }
+    assert_eq!(lab.run(), Ok(()));
+    assert_eq!(lab.home.subscribers().count(), 1);
+    lab.assert_complete();
+}
+
+#[test]
+fn a_store_that_lost_the_credential_is_not_resumed() {
+    let mut lab = Lab::unconfirmed(22);
+    let record = lab.store.memory.record().unwrap().unwrap();
+    lab.store.memory.commit(Commit { slot: Some(SlotChange::Erase(Slot::A)), record: &record }).unwrap();
+    let before = lab.fingerprint();
+    assert_eq!(lab.start().err(), Some(Backend::Store.into()));
+    assert_eq!(lab.fingerprint(), before);
 }
 
 #[test]

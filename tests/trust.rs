@@ -55,6 +55,20 @@ fn public_key(private: &[u8; 32]) -> [u8; 65] {
     *keys.public_key(KeyId(0)).unwrap().sec1()
 }
 
+/// Two makers have given out the same serial number, and the operator trusts both.
+#[test]
+fn a_device_is_known_by_its_maker_too() {
+    let one = device(&chain(&ids::device_chain()), &ids::operator_anchors(), TODAY).unwrap();
+    let other = device(&chain(&ids::rogue_device_chain()), &ids::rogue_operator_anchors(), TODAY).unwrap();
+    let pinned = device(&CredentialId::Kid(ids::RAW_DEVICE_KID), &ids::operator_anchors(), TODAY).unwrap();
+    assert_eq!(one.name(), other.name());
+    assert_ne!(one.device_id(), other.device_id());
+    let (text, hash) = (one.device_id().to_string(), one.anchor().unwrap());
+    assert_eq!(text.len(), 32 + 1 + one.name().as_str().len());
+    assert!(text.starts_with(&format!("{:02x}{:02x}", hash[0], hash[1])) && text.ends_with("/IOT-0001-0000-0001"));
+    assert_eq!(pinned.device_id().to_string(), format!("pinned/{}", pinned.name()));
+}
+
 /// The good identities, all of them.
 #[test]
 fn believed() {

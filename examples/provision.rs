@@ -32,7 +32,7 @@ use remote_provisioning::{
     provisioning::{
         Millis, Question, device,
         log::LogEntry,
-        message::{Hello, Operation, Receipt},
+        message::{Hello, Operation, Receipt, VERSION},
     },
     sim::{Event, SeededRng, World, identities, link::Fate},
     store::{KeyStore, Slot, SubscriptionStore},
@@ -41,7 +41,7 @@ use remote_provisioning::{
 };
 
 const USAGE: &str = "usage: provision [--loss SHARE] [--seed NUMBER] [--tamper MESSAGE]
-  --loss SHARE      the link loses this share of the messages, 0 to 0.9 (default 0)
+  --loss SHARE      the link loses this share of the messages, 0 to 0.7 (default 0)
   --seed NUMBER     the run follows from this number (default 1)
   --tamper MESSAGE  one byte of this message is flipped whenever it is sent, 1 to 6";
 
@@ -78,7 +78,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
         let value = arguments.next().ok_or(format!("{name} needs a value"))?;
         let bad = || format!("{name} {value}: not a number in its range");
         match name.as_str() {
-            "--loss" => options.loss = value.parse().ok().filter(|loss| (0.0..=0.9).contains(loss)).ok_or_else(bad)?,
+            "--loss" => options.loss = value.parse().ok().filter(|loss| (0.0..=0.7).contains(loss)).ok_or_else(bad)?,
             "--seed" => options.seed = value.parse().map_err(|_| bad())?,
             _ => options.tamper = Some(value.parse().ok().filter(|number| (1..=6).contains(number)).ok_or_else(bad)?),
         }
@@ -129,7 +129,7 @@ fn story(options: &Options) -> Result<(), Error> {
             suci.routing_indicator
         );
     }
-    println!("  service  DNN {}", card.profile.as_ref().and_then(|profile| profile.dnn).unwrap_or("-"));
+    println!("  service  DNN {}", card.profile.and_then(|profile| profile.dnn).unwrap_or_default());
     attach(&mut world, &subscription, options.seed)
 }
 
@@ -196,9 +196,11 @@ impl Teller {
                 note(*by, &format!("notices: {error}"));
                 self.first_error.get_or_insert(*error);
             }
-            Event::Authenticated(name) => {
+            Event::Authenticated(met) => {
                 self.device_knows = true;
-                note(Role::Device, &format!("the operator has proved to be {name}"));
+                note(Role::Device, &format!("the operator has proved to be {}", met.operator));
+                let voucher = if met.voucher { "a voucher" } else { "no voucher" };
+                note(Role::Device, &format!("terms: evidence formats asked for {:?}, {voucher}", met.evidence_formats));
             }
             Event::Asked(question) => self.asked(question),
             Event::Committed { commits } => {
@@ -214,7 +216,10 @@ impl Teller {
                 Role::Device,
                 &format!("package opened, challenge answered: {}, epoch {}", subscription.supi, subscription.epoch),
             ),
-            Event::Finished { by, result: Ok(()) } => note(*by, "done"),
+            Event::Finished { by: Role::Device, result: Ok(()) } => {
+                note(Role::Device, "told complete: the operator has the receipt");
+            }
+            Event::Finished { by: Role::Operator, result: Ok(()) } => note(Role::Operator, "done"),
             Event::Finished { by, result: Err(error) } => {
                 note(*by, &format!("ends: {error}"));
                 self.first_error.get_or_insert(*error);
@@ -383,7 +388,7 @@ fn describe_message_1(bytes: &[u8]) -> Option<Vec<String>> {
     Some(vec![
         format!("METHOD {method}, SUITES_I {suites}, G_X {g_x} B, C_I {c_i}"),
         format!(
-            "EAD_1 {label} hello: version 1, {:?} domain, {}, {}",
+            "EAD_1 {label} hello: version {VERSION}, {:?} domain, {}, {}",
             hello.domain,
             if hello.concealed_id.is_some() { "concealed id" } else { "no concealed id" },
             if hello.relay.is_some() { "through a relay" } else { "no relay" },

@@ -27,6 +27,9 @@ pub enum Error {
     /// The peer understood and said no. Its reason says whether to try again.
     #[error("refused by the peer: {0}")]
     Refused(#[from] Refused),
+    /// This operator declined, because its own systems said so; the device has been told. Nobody is at fault.
+    #[error("declined: {0}")]
+    Declined(Code),
     /// This program called the library wrongly. Fix the call.
     #[error("misuse: {0}")]
     Misuse(#[from] Misuse),
@@ -295,7 +298,7 @@ impl Error {
             Self::Misbehaved(Misbehaved::WrongSuite) => Told::WrongSuite,
             Self::Untrusted(Untrusted::UnknownCredential) => Told::UnknownCredential,
             Self::Malformed(_) | Self::Misbehaved(_) | Self::Untrusted(_) | Self::Backend(_) => Told::Unspecified,
-            Self::Refused(_) | Self::Misuse(_) | Self::Unanswered => Told::Nothing,
+            Self::Refused(_) | Self::Declined(_) | Self::Misuse(_) | Self::Unanswered => Told::Nothing,
         }
     }
 }

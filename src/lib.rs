@@ -26,7 +26,7 @@
 //!
 //! | you are | you bring | you start at |
 //! |---|---|---|
-//! | a device firmware engineer | a transport, a [`store::SubscriptionStore`], a [`store::KeyStore`] over your secure element | [`Device`] |
+//! | a device firmware engineer | a transport, a [`crypto::Rng`], anchors, a [`store::SubscriptionStore`], a [`store::KeyStore`] and perhaps a [`credential::Usim`] over your secure element | [`Device`] |
 //! | an operator back-end engineer | a transport, a database, a core network | [`Operator`] and its [`Question`](provisioning::Question)s |
 //! | anyone with a SIM problem | K, OPc, RAND | [`aka`] |
 //!
@@ -113,7 +113,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `std` | yes | tables in the crypto backend that a device has no RAM for |
-//! | `rustcrypto` | yes | [`crypto::rustcrypto`], the shipped backend, and the in-memory key store |
+//! | `rustcrypto` | yes | `crypto::rustcrypto`, the shipped backend, and the in-memory key store |
 //! | `sim` | no | `sim`: two machines, one clock, one seed; test identities with published keys |
 //!
 //! # What it does not do

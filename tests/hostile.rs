@@ -48,6 +48,7 @@ const WRONG_TXN: Error = Error::Misbehaved(Misbehaved::WrongTransaction);
 const WRONG_RECEIPT: Error = Error::Misbehaved(Misbehaved::WrongReceipt);
 const NOT_AUTHENTIC: Error = Error::Untrusted(Untrusted::Authentication);
 const CONFLICT: Error = Error::Refused(Refused::Code(Code::Conflict));
+const DECLINED: Error = Error::Declined(Code::Conflict);
 
 const fn malformed(why: Malformed) -> Error {
     Error::Malformed(why)
@@ -805,7 +806,7 @@ fn requests_that_are_not_right_log_nothing() {
         bytes
     };
     let bad = |why| Some(malformed(why));
-    let no = |code| Some(Error::Refused(Refused::Code(code)));
+    let no = |code| Some(Error::Declined(code));
     let mut cases: Vec<(&str, Vec<Item>, Option<Error>)> = wrappings(&wire::encode(&request()));
     let values: Vec<(&str, Vec<u8>, Option<Error>)> = vec![
         ("a short txn", raw(&[1, 0x50], &[1, 0x4f]), bad(Malformed::WrongLength)),
@@ -859,12 +860,12 @@ fn requests_that_are_not_right_log_nothing() {
             Some(error) => {
                 assert_eq!(asked.finished, [Err(error)], "{at}");
                 assert!(!lab.logged().contains(&"confirmed"), "{at}");
-                if let Error::Refused(_) = error {
+                if let Error::Declined(code) = error {
                     // Authenticated, so it is told.
                     let mut message = asked.handshake.read(&asked.answer, &RustCrypto).expect(at);
                     let told = message.ead().take(EAD_LABEL).unwrap().value.unwrap().to_vec();
                     let Ok(Offer::Refusal(refusal)) = wire::decode(&told) else { panic!("{at}") };
-                    assert_eq!(Error::Refused(Refused::Code(refusal.code)), error, "{at}");
+                    assert_eq!(refusal.code, code, "{at}");
                 } else {
                     assert_eq!((asked.outcome, asked.questions.len()), (Err(error), 0), "{at}");
                     assert_eq!(asked.answer, b"\x01\x6cnot accepted", "{at}");
@@ -1148,18 +1149,18 @@ fn only_a_receipt_for_what_is_in_use_resumes() {
     let cases: Vec<(&str, Change, Option<Error>)> = vec![
         ("honest", |_| {}, None),
         ("with one before it", |claim| claim.earlier.push(b"x".into()), None),
-        ("no receipt", |claim| claim.omit = true, Some(CONFLICT)),
-        ("another txn", |claim| claim.txn = [9; 16], Some(CONFLICT)),
-        ("nothing in use", |claim| claim.state.active = None, Some(CONFLICT)),
-        ("another epoch in use", |claim| claim.state.active = Some(2), Some(CONFLICT)),
-        ("another last receipt", |claim| claim.other_head = true, Some(CONFLICT)),
-        ("another owner", |claim| claim.state.owner_epoch = 1, Some(CONFLICT)),
-        ("a receipt of another owner", |claim| claim.receipt.owner_epoch = 1, Some(CONFLICT)),
-        ("a receipt of another txn", |claim| claim.receipt.txn = [9; 16], Some(CONFLICT)),
-        ("a receipt of another domain", |claim| claim.receipt.domain = Domain::Production, Some(CONFLICT)),
-        ("a receipt of another SUPI", |claim| claim.receipt.supi_hash[0] ^= 1, Some(CONFLICT)),
-        ("a receipt of another epoch", |claim| claim.receipt.epoch += 1, Some(CONFLICT)),
-        ("a receipt of another package", |claim| claim.receipt.package_hash[0] ^= 1, Some(CONFLICT)),
+        ("no receipt", |claim| claim.omit = true, Some(DECLINED)),
+        ("another txn", |claim| claim.txn = [9; 16], Some(DECLINED)),
+        ("nothing in use", |claim| claim.state.active = None, Some(DECLINED)),
+        ("another epoch in use", |claim| claim.state.active = Some(2), Some(DECLINED)),
+        ("another last receipt", |claim| claim.other_head = true, Some(DECLINED)),
+        ("another owner", |claim| claim.state.owner_epoch = 1, Some(DECLINED)),
+        ("a receipt of another owner", |claim| claim.receipt.owner_epoch = 1, Some(DECLINED)),
+        ("a receipt of another txn", |claim| claim.receipt.txn = [9; 16], Some(DECLINED)),
+        ("a receipt of another domain", |claim| claim.receipt.domain = Domain::Production, Some(DECLINED)),
+        ("a receipt of another SUPI", |claim| claim.receipt.supi_hash[0] ^= 1, Some(DECLINED)),
+        ("a receipt of another epoch", |claim| claim.receipt.epoch += 1, Some(DECLINED)),
+        ("a receipt of another package", |claim| claim.receipt.package_hash[0] ^= 1, Some(DECLINED)),
         ("a receipt under another key", |claim| claim.key_of_operator = true, Some(NOT_AUTHENTIC)),
     ];
     for (at, change, expected) in cases {

@@ -13,7 +13,9 @@ mod lab;
 use lab::{FromDevice, Lab, Outcome, Session, chain, from_device, inner};
 use remote_provisioning::{
     aka::{Ind, Sqn},
-    credential::{Algorithm, Exporter, KeyName, Offered, ServiceProfile, SoftUsim, Usim, derive_k},
+    credential::{
+        Algorithm, Exporter, HomeKey, KeyName, Offered, SNssai, ServiceProfile, SoftUsim, SuciData, Usim, derive_k,
+    },
     crypto::{Crypto, Secret, rustcrypto::RustCrypto},
     edhoc::{Method, OwnCredential, Suite},
     error::{Backend, Code, Error, Malformed, Misbehaved, Misuse, Refused, Untrusted},
@@ -22,6 +24,7 @@ use remote_provisioning::{
         Answer, Device, Millis, Operator, Question,
         device::{Retry, subscription},
         log::LogEntry,
+        message::{Event, Receipt},
         question::{OwnedPart, Reservation},
     },
     sim::{IDENTITY, TODAY, identities},
@@ -143,9 +146,12 @@ fn a_subscriber_does_not_start_again() {
 
 /// A lab, and a question in it that can be answered with a no: of a first provisioning, or of a resume.
 fn questions() -> Vec<(Lab, &'static str)> {
-    let mut all: Vec<_> =
-        ["appraise", "reserve", "log offer", "core"].into_iter().map(|question| (Lab::new(2), question)).collect();
+    let mut all: Vec<_> = ["appraise", "reserve", "opc", "log offer", "core"]
+        .into_iter()
+        .map(|question| (Lab::new(2), question))
+        .collect();
     all.push((Lab::unconfirmed(2), "appraise"));
+    all.push((Lab::unconfirmed(2), "recall"));
     let mut unlogged = Lab::new(2);
     unlogged.session(5);
     all.push((unlogged, "log confirm"));
@@ -170,7 +176,7 @@ fn each_refusal_reaches_the_device_authenticated_and_leaves_its_store_alone() {
             lab.tell_operator(&mut operator, &message_3).unwrap();
             let back = lab.serve(&mut operator);
             let refused = Err(Refused::Code(code).into());
-            assert_eq!((back.asked.last(), back.finished), (Some(&question), vec![refused]), "{at}");
+            assert_eq!((back.asked.last(), back.finished), (Some(&question), vec![Err(Error::Declined(code))]), "{at}");
 
             assert_eq!(lab.tell_device(&mut device, &back.sent[0]), refused, "{at}");
             assert_eq!(
@@ -260,10 +266,10 @@ fn answers() -> Vec<Answer> {
     vec![
         Answer::Appraised(Ok(())),
         Answer::Reserved(Ok(reservation())),
-        Answer::Opc(Secret::zeroed()),
+        Answer::Opc(Ok(Secret::zeroed())),
         Answer::Logged(Ok(())),
         Answer::CoreReady(Ok(())),
-        Answer::Recalled(None),
+        Answer::Recalled(Ok(None)),
         Answer::Appraised(Err(Code::Conflict)),
         Answer::Reserved(Err(Code::Conflict)),
         Answer::Logged(Err(Code::Conflict)),
@@ -363,15 +369,15 @@ fn stopped(lab: &mut Lab, question: &'static str) -> (Session, Question) {
 fn a_reservation_that_cannot_work_is_misuse_before_anything_is_logged() {
     let long = "x".repeat(4_050);
     let longer = "x".repeat(5_000);
-    let profile = |dnn| {
-        let profile = ServiceProfile { gpsi: None, dnn: Some(dnn), s_nssai: None, expiry: None, quota: None };
-        Some(OwnedPart::profile(&profile))
+    let suci = |public_key: &str| {
+        let key = HomeKey { key_id: 1, scheme: 1, public_key: public_key.as_bytes() };
+        Some(OwnedPart::suci(&SuciData { routing_indicator: "0", keys: core::iter::once(key).collect() }))
     };
     let too_long = "SUCI data and service profile do not fit into a message";
     for (reservation, why) in [
         (Reservation { epoch: 0, ..reservation() }, "epochs begin at 1"),
-        (Reservation { profile: profile(&long), ..reservation() }, too_long),
-        (Reservation { profile: profile(&longer), ..reservation() }, too_long),
+        (Reservation { suci: suci(&long), ..reservation() }, too_long),
+        (Reservation { suci: suci(&longer), ..reservation() }, too_long),
     ] {
         let mut lab = Lab::new(5);
         let (mut session, _) = stopped(&mut lab, "reserve");
@@ -381,7 +387,7 @@ fn a_reservation_that_cannot_work_is_misuse_before_anything_is_logged() {
                 session.operator.poll(),
                 Some(remote_provisioning::provisioning::operator::Action::Ask(_))
             ));
-            outcome = lab.answer(&mut session.operator, Answer::Opc(Secret::zeroed()));
+            outcome = lab.answer(&mut session.operator, Answer::Opc(Ok(Secret::zeroed())));
         }
         assert_eq!(outcome, Err(Misuse::Parameter(why).into()));
         let out = lab.serve(&mut session.operator);
@@ -393,7 +399,7 @@ fn a_reservation_that_cannot_work_is_misuse_before_anything_is_logged() {
     let fitting = "x".repeat(3_800);
     let (mut session, _) = stopped(&mut lab, "reserve");
     lab.stopping = None;
-    let answer = Answer::Reserved(Ok(Reservation { profile: profile(&fitting), ..reservation() }));
+    let answer = Answer::Reserved(Ok(Reservation { suci: suci(&fitting), ..reservation() }));
     lab.answer(&mut session.operator, answer).unwrap();
     let back = lab.serve(&mut session.operator).sent;
     assert!((3_900..=4_096).contains(&back[0].len()), "{}", back[0].len());
@@ -491,11 +497,11 @@ fn a_log_that_tells_of_another_package_is_a_conflict() {
     for (what, change) in changes {
         let mut lab = Lab::unconfirmed(10);
         let (mut session, open) = stopped(&mut lab, "recall");
-        let Answer::Recalled(Some(mut recalled)) = lab.home.answer(open) else { panic!() };
+        let Answer::Recalled(Ok(Some(mut recalled))) = lab.home.answer(open) else { panic!() };
         change(&mut recalled.offered);
-        let outcome = lab.answer(&mut session.operator, Answer::Recalled(Some(recalled)));
-        let expected = if what == "nothing" { Ok(()) } else { Err(Refused::Code(Code::Conflict).into()) };
-        assert_eq!(outcome, expected, "{what}");
+        let outcome = lab.answer(&mut session.operator, Answer::Recalled(Ok(Some(recalled))));
+        let expected = if what == "nothing" { Ok(()) } else { Err(Error::Declined(Code::Conflict)) };
+        assert_eq!(outcome, Ok(()), "{what}: the caller answered, and that was no mistake");
         assert_eq!(lab.serve(&mut session.operator).finished, [expected], "{what}");
     }
 }
@@ -853,12 +859,9 @@ fn a_session_that_wakes_up_late_does_not_undo_a_newer_one() {
         lab.stopping = None;
         assert_eq!(lab.run(), Ok(()), "{question}");
         let answer = lab.home.answer(open);
-        let mut refused = lab.answer(&mut late.operator, answer);
+        assert_eq!(lab.answer(&mut late.operator, answer), Ok(()), "{question}");
         let out = lab.serve(&mut late.operator);
-        if refused.is_ok() {
-            refused = out.finished[0];
-        }
-        assert_eq!(refused, Err(Refused::Code(Code::Conflict).into()), "{question}");
+        assert_eq!(out.finished, [Err(Error::Declined(Code::Conflict))], "{question}");
         lab.assert_complete();
     }
 }
@@ -1059,7 +1062,7 @@ fn k_is_in_no_message_and_in_no_log_entry() {
     let k = *k.bytes();
     lab.stopping = None;
     let answer = lab.home.answer(open);
-    let Answer::Opc(opc) = &answer else { panic!() };
+    let Answer::Opc(Ok(opc)) = &answer else { panic!() };
     let opc = *opc.bytes();
     lab.answer(&mut session.operator, answer).unwrap();
     let back = lab.serve(&mut session.operator).sent;
@@ -1075,6 +1078,41 @@ fn k_is_in_no_message_and_in_no_log_entry() {
             assert!(!bytes.windows(8).any(|part| part == &secret[..8] || part == &secret[8..]));
         }
     }
+}
+
+#[test]
+fn profiles_and_receipts_come_back_from_what_a_server_stores() {
+    let profile = ServiceProfile {
+        gpsi: "msisdn-491701234567".try_into().ok(),
+        dnn: "iot".try_into().ok(),
+        s_nssai: Some(SNssai { sst: 1, sd: Some(0xab_cdef) }),
+        expiry: Some(1_900_000_000),
+        quota: None,
+    };
+    let mut stored = Vec::new();
+    ciborium::into_writer(&profile, &mut stored).unwrap();
+    assert_eq!(ciborium::from_reader::<ServiceProfile, _>(stored.as_slice()).unwrap(), profile);
+    let printed = serde_json::to_string(&profile).unwrap();
+    assert!(
+        printed.contains(r#""gpsi":"msisdn-491701234567","dnn":"iot","s_nssai":{"sst":1,"sd":11259375}"#),
+        "{printed}"
+    );
+    assert_eq!(serde_json::from_str::<ServiceProfile>(&printed).unwrap(), profile);
+
+    let receipt = Receipt {
+        domain: Domain::Test,
+        sequence: 3,
+        previous: Some([1; 32]),
+        txn: [2; 16],
+        event: Event::Activated,
+        supi_hash: [3; 32],
+        epoch: 4,
+        package_hash: [5; 32],
+        owner_epoch: 6,
+    };
+    let mut stored = Vec::new();
+    ciborium::into_writer(&receipt, &mut stored).unwrap();
+    assert_eq!(ciborium::from_reader::<Receipt, _>(stored.as_slice()).unwrap(), receipt);
 }
 
 #[test]

@@ -17,7 +17,7 @@ mod usim;
 
 use alloc::vec::Vec;
 
-use arrayvec::ArrayVec;
+use arrayvec::{ArrayString, ArrayVec};
 use serde::{Deserialize, Serialize};
 
 pub use self::usim::{Card, Installed, Offered, SoftUsim, Usim};
@@ -35,6 +35,12 @@ const PACKAGE_KEY: u16 = 0xce01;
 
 /// Exporter label of K, 16 bytes for Milenage.
 const K: u16 = 0xce02;
+
+/// Longest GPSI, in bytes: an MSISDN, or an external identifier (TS 23.003 §28.8).
+pub const MAX_GPSI: usize = 128;
+
+/// Longest data network name, in bytes (TS 23.003 §9.1).
+pub const MAX_DNN: usize = 100;
 
 /// Home network public keys in [`SuciData`].
 pub const MAX_HOME_KEYS: usize = 4;
@@ -140,7 +146,7 @@ wire_map! {
         /// For concealing the SUPI.
         6 => pub suci: Option<SuciData<'a>>,
         /// What the subscription is for.
-        7 => pub profile: Option<ServiceProfile<'a>>,
+        7 => pub profile: Option<ServiceProfile>,
         /// When it may be relied on.
         8 => pub activation: Activation,
         /// What becomes of the one in use.
@@ -190,20 +196,29 @@ wire_map! {
     /// service-profile = { ? 1: gpsi, ? 2: dnn, ? 3: s-nssai, ? 4: expiry, ? 5: quota }
     ///
     /// Also a serde value, for the server that keeps profiles and the tool that prints them.
-    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-    pub struct ServiceProfile<'a> {
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct ServiceProfile {
         /// GPSI: the address or number that the subscription is reached under (TS 23.003 §28.8).
-        #[serde(borrow)]
-        1 => pub gpsi: Option<&'a str>,
+        1 => pub gpsi: Option<ArrayString<MAX_GPSI>>,
         /// Data network name.
-        2 => pub dnn: Option<&'a str>,
-        /// S-NSSAI: SST, or SST and SD; 1 or 4 bytes (TS 23.003 §28.4).
-        #[serde(with = "serde_bytes")]
-        3 => pub s_nssai: Option<&'a [u8]>,
+        2 => pub dnn: Option<ArrayString<MAX_DNN>>,
+        /// The slice.
+        3 => pub s_nssai: Option<SNssai>,
         /// Seconds since 1970 after which the operator ends service.
         4 => pub expiry: Option<u64>,
         /// Bytes that may be used.
         5 => pub quota: Option<u64>,
+    }
+}
+
+wire_array! {
+    /// s-nssai = [ sst: uint, sd: uint / null ] (TS 23.003 §28.4.2)
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct SNssai {
+        /// Slice/service type.
+        pub sst: u8,
+        /// Slice differentiator, 24 bits.
+        pub sd: Option<u32>,
     }
 }
 
@@ -273,8 +288,12 @@ pub fn seal(
     encrypt0::seal(&key, None, &context, plaintext.bytes(), crypto)
 }
 
-/// Opens a sealed package; [`wire::decode`] reads it.
-fn open(
+/// Opens a sealed package: what a [`Usim`] does first. [`wire::decode`] reads a [`Package`] from what comes out.
+///
+/// # Errors
+/// [`Untrusted::Authentication`](crate::error::Untrusted::Authentication) if it was not sealed in this session, for this
+/// domain and transaction; [`Malformed`].
+pub fn open(
     sealed: &[u8],
     domain: Domain,
     txn: &Txn,

@@ -52,8 +52,12 @@ pub struct Installed {
     pub content: SecretBytes,
 }
 
-/// Where K lives: [`SoftUsim`], or a secure element that gets the sealed package and the exporter, so that K never meets
-/// the host.
+/// Where K lives: [`SoftUsim`], or a secure element that gets the sealed package and the exporter, and from then on keeps
+/// K to itself. During that one call the host could compute K too, because it holds the session; where that is too much,
+/// the session has to run in the element as well.
+///
+/// An implementation opens the package with [`open`](crate::credential::open), makes K with
+/// [`derive_k`](crate::credential::derive_k), and answers [`Package::challenge`].
 ///
 /// **What a wrong answer costs.** A USIM that accepts a challenge twice can be replayed; one that answers before the MAC
 /// is checked leaks; one that erases the other slot on install can leave a device without credential.
@@ -90,7 +94,7 @@ wire_map! {
         5 => opc: &'a [u8; 16],
         6 => sqn: &'a [u8],
         7 => suci: Option<SuciData<'a>>,
-        8 => profile: Option<ServiceProfile<'a>>,
+        8 => profile: Option<ServiceProfile>,
     }
 }
 
@@ -110,7 +114,7 @@ pub struct Card<'a> {
     /// For concealing the SUPI.
     pub suci: Option<SuciData<'a>>,
     /// What it is for.
-    pub profile: Option<ServiceProfile<'a>>,
+    pub profile: Option<ServiceProfile>,
 }
 
 impl SoftUsim {

@@ -9,7 +9,7 @@
 //! Secrets are [`Secret`] and [`SecretBytes`]: heap-held so that moving the owner moves a pointer and leaves no copy on
 //! the stack, filled in place, wiped on drop, compared in constant time, and silent in `Debug`.
 //!
-//! The shipped backend is [`rustcrypto`] (feature `rustcrypto`). One of your own implements [`Crypto`] and can be held
+//! The shipped backend is `rustcrypto` (feature `rustcrypto`). One of your own implements [`Crypto`] and can be held
 //! against `sim::kit::check_crypto`.
 
 #[cfg(feature = "rustcrypto")]
@@ -88,7 +88,8 @@ pub trait Rng {
     fn fill(&mut self, out: &mut [u8]) -> Result<(), Backend>;
 }
 
-/// Cryptographic primitives. `Sync`, because the X.509 path validator asks for it.
+/// Cryptographic primitives. `Sync`, because the X.509 path validator asks for it; hardware with a state goes behind a
+/// mutex, on a microcontroller one of critical sections.
 ///
 /// Implementations compute on secrets in constant time and keep no copies of them.
 pub trait Crypto: Sync {

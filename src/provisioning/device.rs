@@ -23,8 +23,8 @@ use crate::{
     provisioning::{
         Millis,
         message::{
-            self, Complete, Confirm, Counter, DeviceState, EAD_LABEL, Event, Hello, MAX_RECEIPTS, Offer, Operation,
-            PackageOffer, Receipt, Request, Terms,
+            self, Complete, Confirm, Counter, DeviceState, EAD_LABEL, Event, Hello, MAX_CHOICES, MAX_RECEIPTS, Offer,
+            Operation, PackageOffer, Receipt, Request, Terms,
         },
         record::Channel,
     },
@@ -42,7 +42,8 @@ pub struct Config {
     pub domain: Domain,
     /// Who authenticates how.
     pub method: Method,
-    /// Suites in falling preference; the last one is proposed.
+    /// Suites in falling preference, up to the one to propose, which is the last. After
+    /// [`Refused::WrongSuite`] start again with the next of [`Suite::ALL`] added at the end.
     pub suites: Vec<Suite>,
     /// How long and how often to ask.
     pub retry: Retry,
@@ -99,12 +100,23 @@ pub enum Action {
     Send(Vec<u8>),
     /// Call [`Device::handle_timeout`] at this moment. Replaces the moment named before.
     WakeAt(Millis),
-    /// This operator has proved who it is.
-    Authenticated(PeerName),
+    /// The operator has proved who it is, and said its terms.
+    Authenticated(Met),
     /// This subscription is durable and may be used.
     Installed(Subscription),
     /// The machine has ended. On an error, start a new one later; the store says what is open.
     Finished(Result<(), Error>),
+}
+
+/// An authenticated operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Met {
+    /// The name in its credential.
+    pub operator: PeerName,
+    /// Evidence formats that it asks for.
+    pub evidence_formats: ArrayVec<u64, MAX_CHOICES>,
+    /// Whether it showed a voucher for this device.
+    pub voucher: bool,
 }
 
 /// A subscription that a device has.
@@ -151,7 +163,8 @@ impl Device {
     ///
     /// # Errors
     /// [`Misuse::NotNow`] if the device has a confirmed subscription; [`Misuse::Parameter`] for a configuration that
-    /// makes no message_1; [`Backend`]. The store has not changed.
+    /// makes no message_1; [`Backend`]. The store has not changed. [`Backend::Store`] also if the record names a slot that
+    /// is empty: the store broke its promise and the credential is lost; only a person may clear it.
     pub fn start(config: Config, now: Millis, platform: &mut Platform<'_>) -> Result<Self, Error> {
         let mut durable = Durable::load(platform.subscriptions)?;
         let (operation, txn) = match (&durable.active, durable.txn) {
@@ -286,13 +299,17 @@ impl Device {
         if terms.domain != domain {
             return Err(Misbehaved::WrongDomain.into());
         }
-        let name = *message.peer().name();
+        let met = Met {
+            operator: *message.peer().name(),
+            voucher: terms.voucher.is_some(),
+            evidence_formats: terms.evidence_formats,
+        };
 
         let request = wire::encode(&self.request());
         let ead_3 = [EadItem { label: EAD_LABEL, critical: true, value: Some(&request) }];
         let (handshake, message_3) = message.write(&self.config.own, &ead_3, platform.keys, crypto)?;
         self.state = State::AwaitMessage4(Box::new(handshake));
-        self.actions.push_back(Action::Authenticated(name));
+        self.actions.push_back(Action::Authenticated(met));
         self.send(message_3, now);
         Ok(())
     }

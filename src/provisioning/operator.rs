@@ -18,7 +18,7 @@ use crate::{
     credential::{self, Activation, Algorithm, KeyName, MilenageParameters, Package, Previous},
     crypto::{self, Crypto, Hash, Rng, Secret},
     edhoc::{self, ConnectionId, EadItem, Method, OwnCredential, Suite, responder},
-    error::{Backend, Code, Error, Malformed, Misbehaved, Misuse, Refused},
+    error::{Backend, Code, Error, Malformed, Misbehaved, Misuse},
     identity::{Domain, Role, Supi},
     provisioning::{
         Millis,
@@ -46,7 +46,7 @@ pub struct Config {
     pub methods: Vec<Method>,
     /// The suites it runs.
     pub suites: Vec<Suite>,
-    /// Evidence formats that it asks for.
+    /// Evidence formats that it asks for, at most eight.
     pub evidence_formats: Vec<u64>,
     /// Milliseconds after which a session that nobody goes on with is given up.
     pub patience: u64,
@@ -95,7 +95,8 @@ pub enum Action {
     WakeAt(Millis),
     /// Answer this with [`Operator::answer`].
     Ask(Question),
-    /// The machine has ended. It still repeats its last message to a device that did not get it.
+    /// The machine has ended; with [`Error::Declined`] if an answer of yours said no. It still repeats its last message
+    /// to a device that did not get it: keep it until the moment of its last [`Action::WakeAt`].
     Finished(Result<(), Error>),
 }
 
@@ -198,7 +199,7 @@ impl Operator {
                 }
             }
             State::AwaitMessage3(_) => {
-                if wire::decode::<&[u8]>(bytes).is_err() && edhoc::is_error_message(bytes) {
+                if edhoc::is_error_message(bytes) {
                     let refused = edhoc::read_error(bytes)?;
                     return self.end(Err(refused.into()));
                 }
@@ -265,7 +266,7 @@ impl Operator {
         let result = match (core::mem::replace(&mut self.state, State::Ended), answer) {
             (State::Appraising(case), Answer::Appraised(Ok(()))) => self.appraised(case, desk),
             (State::Reserving(case), Answer::Reserved(Ok(reservation))) => self.reserved(case, reservation, desk),
-            (State::ComputingOpc(case, draft), Answer::Opc(opc)) => self.opc(case, *draft, opc, desk),
+            (State::ComputingOpc(case, draft), Answer::Opc(Ok(opc))) => self.opc(case, *draft, opc, desk),
             (State::LoggingOffer(case, sealed, credential), Answer::Logged(Ok(()))) => {
                 self.ask(Question::PutIntoCore(credential));
                 self.state = State::PuttingIntoCore(case, sealed);
@@ -275,16 +276,20 @@ impl Operator {
             (State::LoggingConfirm(expected, complete), Answer::Logged(Ok(()))) => {
                 self.confirm_logged(*expected, &complete, desk)
             }
-            (State::Recalling(case), Answer::Recalled(recalled)) => self.recalled(case, recalled, desk),
+            (State::Recalling(case), Answer::Recalled(Ok(recalled))) => self.recalled(case, recalled, desk),
             (State::LoggingResume(case, sequence), Answer::Logged(Ok(()))) => self.resumed(case, sequence, desk),
             (
                 State::Appraising(case)
                 | State::Reserving(case)
+                | State::ComputingOpc(case, _)
                 | State::LoggingOffer(case, ..)
                 | State::PuttingIntoCore(case, _)
+                | State::Recalling(case)
                 | State::LoggingResume(case, _),
                 Answer::Appraised(Err(code))
                 | Answer::Reserved(Err(code))
+                | Answer::Opc(Err(code))
+                | Answer::Recalled(Err(code))
                 | Answer::Logged(Err(code))
                 | Answer::CoreReady(Err(code)),
             ) => self.refuse(case, code, desk),
@@ -292,7 +297,11 @@ impl Operator {
             (State::LoggingConfirm(..), Answer::Logged(Err(_))) => Err(Backend::Store.into()),
             _ => Err(Misuse::NotNow("this question was not asked").into()),
         };
-        result.or_else(|error| self.end(Err(error)))
+        match result {
+            // The caller answered no, and the device has been told: that is an end, and nobody's failure.
+            Err(declined @ Error::Declined(_)) => self.end(Err(declined)).or(Ok(())),
+            other => other.or_else(|error| self.end(Err(error))),
+        }
     }
 
     // ------------------------------------------------------------------------------------------ the messages
@@ -307,7 +316,10 @@ impl Operator {
         }
         let terms = wire::encode(&Terms {
             domain: *domain,
-            evidence_formats: evidence_formats.iter().copied().take(message::MAX_CHOICES).collect(),
+            evidence_formats: evidence_formats
+                .as_slice()
+                .try_into()
+                .map_err(|_| Misuse::Parameter("more than eight evidence formats"))?,
             voucher: None,
         });
         let ead_2 = [EadItem { label: EAD_LABEL, critical: true, value: Some(&terms) }];
@@ -332,7 +344,7 @@ impl Operator {
         let device =
             trust::verify(&message.claimed()?, Role::Device, *domain, desk.anchors, desk.crypto, Some(desk.date))?;
         let mut handshake = message.accept(device, own, desk.crypto)?;
-        let evidence_binding = *handshake.th_3();
+        let th_3 = *handshake.th_3();
         let device = handshake.session().peer().get().clone();
         let request = message::take_ead(handshake.ead())?;
         // Nobody is asked anything for a message that cannot be answered.
@@ -348,7 +360,7 @@ impl Operator {
             operation: request.operation,
             counter: request.counter,
             evidence: request.evidence.map(<[u8]>::to_vec),
-            evidence_binding,
+            th_3,
             algorithms: request.algorithms.to_vec(),
             receipts: request.receipts.iter().flatten().map(|receipt| receipt.to_vec()).collect(),
             state: request.state,
@@ -549,7 +561,7 @@ impl Operator {
     fn refuse(&mut self, case: Box<Case>, code: Code, desk: &mut Desk<'_>) -> Result<(), Error> {
         let refusal = Refusal { txn: case.visitor.txn, code };
         self.message_4(*case, &Offer::Refusal(refusal), desk)?;
-        Err(Refused::Code(code).into())
+        Err(Error::Declined(code))
     }
 
     fn message_4(&mut self, case: Case, offer: &Offer<'_>, desk: &mut Desk<'_>) -> Result<(), Error> {

@@ -25,7 +25,8 @@ pub enum Question {
     /// Is this device welcome? Answer [`Answer::Appraised`]. A resume is logged nowhere else, so make
     /// [`Visitor::counter`] durable before you let one go on: else two devices that share a store both resume.
     Appraise(Box<Visitor>),
-    /// Which subscription is for this transaction? The same txn gets the same one. Answer [`Answer::Reserved`].
+    /// Which subscription is for this transaction? The same txn gets the same SUPI, and a
+    /// higher epoch each time. Answer [`Answer::Reserved`].
     Reserve {
         /// The device.
         device: DeviceId,
@@ -64,10 +65,10 @@ pub struct Visitor {
     pub counter: Counter,
     /// What it has.
     pub state: DeviceState,
-    /// Evidence of its state, bound to this session by `evidence_binding`.
+    /// Evidence of its state, bound to this session by `th_3`.
     pub evidence: Option<Vec<u8>>,
     /// TH_3.
-    pub evidence_binding: Hash,
+    pub th_3: Hash,
     /// Numbers of algorithm sets that it runs.
     pub algorithms: Vec<u64>,
     /// Receipts that it holds, not verified yet.
@@ -121,7 +122,7 @@ impl OwnedPart {
     }
 
     /// A service profile.
-    pub fn profile(profile: &ServiceProfile<'_>) -> Self {
+    pub fn profile(profile: &ServiceProfile) -> Self {
         Self(wire::encode(profile))
     }
 
@@ -147,14 +148,14 @@ pub enum Answer {
     Appraised(Result<(), Code>),
     /// To [`Question::Reserve`].
     Reserved(Result<Reservation, Code>),
-    /// To [`Question::ComputeOpc`].
-    Opc(Secret<16>),
+    /// To [`Question::ComputeOpc`], or why there is none.
+    Opc(Result<Secret<16>, Code>),
     /// To [`Question::Log`]: durable, or why not.
     Logged(Result<(), Code>),
     /// To [`Question::PutIntoCore`]: accepted, or why not.
     CoreReady(Result<(), Code>),
-    /// To [`Question::Recall`].
-    Recalled(Option<Recalled>),
+    /// To [`Question::Recall`]: what the log says, if it knows the transaction; or why it cannot be read.
+    Recalled(Result<Option<Recalled>, Code>),
 }
 
 /// What does not fit into message_4.

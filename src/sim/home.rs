@@ -9,6 +9,8 @@ use alloc::{
     vec::Vec,
 };
 
+use arrayvec::ArrayString;
+
 use crate::{
     aka::{self, Ind, Milenage, Sqn, Vector, milenage},
     credential::{HomeKey, ServiceProfile, SuciData, Txn},
@@ -78,10 +80,10 @@ impl Home {
                 Answer::Appraised(if fresh { Ok(()) } else { Err(Code::Conflict) })
             }
             Question::Reserve { device, .. } => Answer::Reserved(self.reserve(&device)),
-            Question::ComputeOpc { k } => Answer::Opc(milenage::opc(&k, &self.op)),
+            Question::ComputeOpc { k } => Answer::Opc(Ok(milenage::opc(&k, &self.op))),
             Question::Log(entry) => Answer::Logged(self.log(&entry)),
             Question::PutIntoCore(credential) => Answer::CoreReady(self.put_into_core(*credential)),
-            Question::Recall { device, txn } => Answer::Recalled(self.recall(&device, &txn)),
+            Question::Recall { device, txn } => Answer::Recalled(Ok(self.recall(&device, &txn))),
         }
     }
 
@@ -102,7 +104,7 @@ impl Home {
         let epoch = self.epochs.entry(device).or_default();
         *epoch = epoch.checked_add(1).ok_or(Code::Conflict)?;
         let first = Ind::new(0).and_then(|ind| Sqn::new(1, ind)).ok_or(Code::Conflict)?;
-        let profile = ServiceProfile { gpsi: None, dnn: Some("iot"), s_nssai: None, expiry: None, quota: None };
+        let profile = ServiceProfile { dnn: ArrayString::from("iot").ok(), ..ServiceProfile::default() };
         Ok(Reservation {
             supi,
             epoch: *epoch,

@@ -25,10 +25,10 @@ use crate::{
     crypto::{Hash, Rng, Secret, equal, rustcrypto::RustCrypto},
     edhoc::OwnCredential,
     error::{Backend, Error, Result},
-    identity::{Domain, PeerName, Role, Supi},
+    identity::{Domain, Role, Supi},
     provisioning::{
         Millis,
-        device::{self, Device, Platform, Subscription},
+        device::{self, Device, Met, Platform, Subscription},
         operator::{self, Desk, Operator},
         question::Question,
     },
@@ -120,7 +120,7 @@ pub enum Event<'a> {
         result: Result<()>,
     },
     /// The device believes this operator.
-    Authenticated(&'a PeerName),
+    Authenticated(&'a Met),
     /// The operator has been asked.
     Asked(&'a Question),
     /// The device's store has been written.
@@ -354,7 +354,7 @@ impl World {
             match action {
                 device::Action::Send(bytes) => self.send(self.session, Role::Device, &bytes, link, watch),
                 device::Action::WakeAt(moment) => self.wake = Some(moment),
-                device::Action::Authenticated(name) => watch(self.now, &Event::Authenticated(&name)),
+                device::Action::Authenticated(met) => watch(self.now, &Event::Authenticated(&met)),
                 device::Action::Installed(subscription) => watch(self.now, &Event::Installed(&subscription)),
                 device::Action::Finished(result) => {
                     watch(self.now, &Event::Finished { by: Role::Device, result });

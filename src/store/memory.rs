@@ -1,6 +1,6 @@
 //! Both stores in memory: for tests, for simulations, and for servers that load their keys elsewhere.
 //!
-//! [`MemoryKeyStore`] (feature `rustcrypto`) computes with keys that it is given; [`MemoryStore`] keeps a record and two
+//! `MemoryKeyStore` (feature `rustcrypto`) computes with keys that it is given; [`MemoryStore`] keeps a record and two
 //! slots, and calls durable what would be durable if its memory were. Neither can be cloned or prints what it holds. A
 //! crash test takes a [`durable_copy`](MemoryStore::durable_copy) and goes on from there.
 

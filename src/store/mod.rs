@@ -89,7 +89,7 @@ pub const MAX_RECORD: usize = crate::wire::MAX_MESSAGE;
 /// old challenge, through. One that lands half of a commit can lose the device its only credential.
 ///
 /// Write the slot first, then flip the record, and treat a slot that no record names as empty; or use a transaction.
-/// `sim::kit::check_store` tries all this on an implementation.
+/// `sim::kit::check_store` tries an implementation; that it survives a power cut only your own hardware can show.
 pub trait SubscriptionStore {
     /// The last committed record; `None` on a factory-new device.
     ///

@@ -23,7 +23,7 @@ mod writer;
 use alloc::vec::Vec;
 use core::fmt;
 
-use arrayvec::ArrayVec;
+use arrayvec::{ArrayString, ArrayVec};
 
 use crate::error::Malformed;
 
@@ -141,6 +141,16 @@ impl<'a> Wire<'a> for &'a str {
     }
     fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         reader.text()
+    }
+}
+
+/// A text string of at most `N` bytes.
+impl<const N: usize> Wire<'_> for ArrayString<N> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.text(self);
+    }
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Self::from(reader.text()?).map_err(|_| Malformed::TooLong)
     }
 }
 

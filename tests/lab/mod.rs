@@ -401,7 +401,7 @@ pub(crate) fn from_device(device: &mut Device) -> FromDevice {
         match action {
             device::Action::Send(bytes) => out.sent.push(bytes),
             device::Action::WakeAt(moment) => out.wake = Some(moment),
-            device::Action::Authenticated(name) => out.authenticated.push(name),
+            device::Action::Authenticated(met) => out.authenticated.push(met.operator),
             device::Action::Installed(subscription) => out.installed.push(subscription),
             device::Action::Finished(result) => out.finished.push(result),
         }
@@ -440,7 +440,8 @@ pub(crate) fn no(question: &Question, code: Code) -> Answer {
         Question::Reserve { .. } => Answer::Reserved(Err(code)),
         Question::Log(_) => Answer::Logged(Err(code)),
         Question::PutIntoCore(_) => Answer::CoreReady(Err(code)),
-        Question::ComputeOpc { .. } | Question::Recall { .. } => panic!("no way to say no to {question:?}"),
+        Question::ComputeOpc { .. } => Answer::Opc(Err(code)),
+        Question::Recall { .. } => Answer::Recalled(Err(code)),
     }
 }
 

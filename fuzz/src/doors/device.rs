@@ -266,7 +266,7 @@ fn sealed(txn: &Txn, session: &Session, input: &mut Input<'_>) -> Vec<u8> {
     let opc = milenage::opc(&k, &Secret::from_slice(&[0xcd; 16]).unwrap());
     let sqn = Sqn::new(u64::from(*input.choose(&[1_u8, 0, 255])), Ind::new(input.byte() % 32).unwrap()).unwrap();
     let vector = aka::vector(&Milenage::new(&k, &opc), &[7; 16], sqn, [0x80, 0]);
-    let profile = ServiceProfile { gpsi: None, dnn: Some("iot"), s_nssai: None, expiry: None, quota: None };
+    let profile = ServiceProfile { dnn: arrayvec::ArrayString::from("iot").ok(), ..ServiceProfile::default() };
     let package = Package {
         epoch,
         supi,

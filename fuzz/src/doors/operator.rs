@@ -242,11 +242,11 @@ fn wrong_answer(judge: &mut Judge, place: &mut Place, input: &mut Input<'_>) {
         0 => Answer::Appraised(Err(Code::DeviceNotAccepted)),
         1 => Answer::Appraised(Ok(())),
         2 => Answer::Reserved(Err(Code::PoolEmpty)),
-        3 => Answer::Opc(Secret::zeroed()),
+        3 => Answer::Opc(Ok(Secret::zeroed())),
         4 => Answer::Logged(Err(Code::Conflict)),
         5 => Answer::Logged(Ok(())),
         6 => Answer::CoreReady(Err(Code::TryLater)),
-        _ => Answer::Recalled(None),
+        _ => Answer::Recalled(Ok(None)),
     };
     let fits = matches!(
         (&judge.asked, &answer),

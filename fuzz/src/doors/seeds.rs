@@ -1,7 +1,8 @@
 //! What a fuzzer starts from: honest messages, honest stories, and stories with one lie each.
 
+use arrayvec::ArrayString;
 use remote_provisioning::{
-    credential::ServiceProfile,
+    credential::{SNssai, ServiceProfile},
     error::{Code, Error, Misbehaved},
     identity::Domain,
     provisioning::message::{
@@ -88,8 +89,13 @@ fn messages() -> Vec<Seed> {
         evidence: Some(&[3; 5]),
         receipts: Some(core::iter::once([4; 9].as_slice()).collect()),
     };
-    let profile =
-        ServiceProfile { gpsi: Some("msisdn-1"), dnn: Some("iot"), s_nssai: Some(&[1]), expiry: None, quota: Some(9) };
+    let profile = ServiceProfile {
+        gpsi: ArrayString::from("msisdn-1").ok(),
+        dnn: ArrayString::from("iot").ok(),
+        s_nssai: Some(SNssai { sst: 1, sd: None }),
+        expiry: None,
+        quota: Some(9),
+    };
     let refusal = Refusal { txn, code: Code::TryLater };
     let hello = Hello { domain: Domain::Test, concealed_id: None, relay: None, cookie: Some(&[7; 8]) };
     let evidence_formats = [1, 2].into_iter().collect();

@@ -48,7 +48,7 @@ pub(crate) fn run(bytes: &[u8]) {
         DeviceState, Hello<'_>, Terms<'_>, Status, Confirm<'_>, Complete, Receipt, CredentialId<'_>, Encrypt0<'_>,
         Sign1<'_>, SuciData<'_>, HomeKey<'_>, wire::Raw<'_>,
     );
-    settles!(bytes: Request<'_>, Offer<'_>, PackageOffer<'_>, Refusal, Package<'_>, ServiceProfile<'_>);
+    settles!(bytes: Request<'_>, Offer<'_>, PackageOffer<'_>, Refusal, Package<'_>, ServiceProfile);
 
     let strict = Reader::new(bytes).and_then(|mut reader| reader.raw().and_then(|_| reader.end())).is_ok();
     assert_eq!(strict, ours(bytes), "strict and ciborium disagree");

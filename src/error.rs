@@ -207,6 +207,18 @@ pub enum Code {
 }
 
 impl Code {
+    /// All codes, by number.
+    pub const ALL: [Self; 8] = [
+        Self::TryLater,
+        Self::PoolEmpty,
+        Self::NoCommonAlgorithm,
+        Self::WrongOperation,
+        Self::EvidenceMissing,
+        Self::DeviceNotAccepted,
+        Self::EvidenceNotAccepted,
+        Self::Conflict,
+    ];
+
     /// The number on the wire.
     pub const fn number(self) -> u16 {
         #[expect(clippy::as_conversions, reason = "reads the discriminant of a fieldless enum")]
@@ -217,17 +229,7 @@ impl Code {
 
     /// The code with this number, if there is one.
     pub fn from_number(number: u64) -> Option<Self> {
-        const ALL: [Code; 8] = [
-            Code::TryLater,
-            Code::PoolEmpty,
-            Code::NoCommonAlgorithm,
-            Code::WrongOperation,
-            Code::EvidenceMissing,
-            Code::DeviceNotAccepted,
-            Code::EvidenceNotAccepted,
-            Code::Conflict,
-        ];
-        ALL.into_iter().find(|code| u64::from(code.number()) == number)
+        Self::ALL.into_iter().find(|code| u64::from(code.number()) == number)
     }
 }
 

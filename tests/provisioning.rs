@@ -32,17 +32,6 @@ use remote_provisioning::{
     trust::{Date, MemoryAnchors, Pinned},
 };
 
-const CODES: [Code; 8] = [
-    Code::TryLater,
-    Code::PoolEmpty,
-    Code::NoCommonAlgorithm,
-    Code::WrongOperation,
-    Code::EvidenceMissing,
-    Code::DeviceNotAccepted,
-    Code::EvidenceNotAccepted,
-    Code::Conflict,
-];
-
 const EDHOC_ERROR: &[u8] = b"\x01\x6cnot accepted";
 
 // The way it should go.
@@ -160,7 +149,7 @@ fn questions() -> Vec<(Lab, &'static str)> {
 
 #[test]
 fn each_refusal_reaches_the_device_authenticated_and_leaves_its_store_alone() {
-    for code in CODES {
+    for code in Code::ALL {
         for (mut lab, question) in questions() {
             let at = format!("{question} {code:?}");
             lab.refusing = Some((question, code));

@@ -342,7 +342,7 @@ impl<'a> Phone<'a> {
             match action {
                 Action::Send(bytes) => sent = Some(bytes),
                 Action::Finished(result) => self.finished = result.is_ok(),
-                Action::WakeAt(_) | Action::Authenticated(_) | Action::Installed(_) => {}
+                Action::WakeAt(_) | Action::Authenticated(_) | Action::Installed(_) | Action::Completed { .. } => {}
             }
         }
         sent

@@ -24,6 +24,7 @@ use std::process::ExitCode;
 
 use remote_provisioning::{
     aka::{self, keys},
+    cose::encrypt0::Encrypt0,
     credential::SoftUsim,
     crypto::{equal, rustcrypto::RustCrypto},
     edhoc::is_error_message,
@@ -36,7 +37,6 @@ use remote_provisioning::{
     },
     sim::{Event, SeededRng, World, identities, link::Fate},
     store::{KeyStore, Slot, SubscriptionStore},
-    trust::CredentialId,
     wire::{self, Kind, Reader},
 };
 
@@ -216,10 +216,10 @@ impl Teller {
                 Role::Device,
                 &format!("package opened, challenge answered: {}, epoch {}", subscription.supi, subscription.epoch),
             ),
-            Event::Finished { by: Role::Device, result: Ok(()) } => {
-                note(Role::Device, "told complete: the operator has the receipt");
+            Event::Completed { acknowledged } => {
+                note(Role::Device, &format!("told complete: the operator has the receipts up to {acknowledged}"));
             }
-            Event::Finished { by: Role::Operator, result: Ok(()) } => note(Role::Operator, "done"),
+            Event::Finished { by, result: Ok(()) } => note(*by, "done"),
             Event::Finished { by, result: Err(error) } => {
                 note(*by, &format!("ends: {error}"));
                 self.first_error.get_or_insert(*error);
@@ -268,7 +268,8 @@ impl Teller {
             Question::Appraise(visitor) => {
                 self.operator_knows = true;
                 self.resuming = visitor.operation == Operation::Resume;
-                note(Role::Operator, &format!("the device has proved to be {}", visitor.device.name()));
+                let (name, certificate) = (visitor.device.name(), visitor.device.credential().len());
+                note(Role::Operator, &format!("the device has proved to be {name}, CRED_I of {certificate} B"));
                 note(
                     Role::Operator,
                     &format!(
@@ -339,39 +340,23 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What a message holds: message_1 is read, the others are encrypted and told by their grammar.
+/// What anybody can read of a message. What is encrypted in it is told when its receiver has decoded it.
 fn describe(from: Role, count: u32, bytes: &[u8]) -> (&'static str, Vec<String>) {
-    let chain = |chain: [&[u8]; 2]| {
-        let id = CredentialId::Chain(chain.into_iter().collect());
-        format!("x5chain, 2 certificates ({} B)", wire::encode(&id).len())
+    let name = match (from, count) {
+        (Role::Device, 1) => return ("message_1", describe_message_1(bytes).unwrap_or_default()),
+        (Role::Operator, 1) => "message_2",
+        (Role::Device, 2) => "message_3",
+        (Role::Operator, 2) => "message_4",
+        (Role::Device, _) => "confirm",
+        (Role::Operator, _) => "complete",
     };
-    let text = |line: String| vec![line];
-    match (from, count) {
-        (Role::Device, 1) => ("message_1", describe_message_1(bytes).unwrap_or_default()),
-        (Role::Operator, 1) => (
-            "message_2",
-            vec![
-                format!("G_Y 32 B; encrypted: C_R, ID_CRED_R {}", chain(identities::operator_chain())),
-                "Signature_or_MAC_2 64 B, EAD_2 terms: domain, evidence formats asked for, voucher".into(),
-            ],
-        ),
-        (Role::Device, 2) => (
-            "message_3",
-            vec![
-                format!("encrypted and authenticated: ID_CRED_I {}", chain(identities::device_chain())),
-                "Signature_or_MAC_3 64 B, EAD_3 request: txn, operation, counter, algorithms, device state".into(),
-            ],
-        ),
-        (Role::Operator, 2) => (
-            "message_4",
-            text(
-                "encrypted and authenticated: EAD_4 offer: the package sealed for the USIM, or the state of things"
-                    .into(),
-            ),
-        ),
-        (Role::Device, _) => ("confirm", text("record: txn, RES to the activation challenge, signed receipt".into())),
-        (Role::Operator, _) => ("complete", text("record: txn, receipts acknowledged".into())),
-    }
+    let visible = match (wire::decode::<&[u8]>(bytes), wire::decode::<Encrypt0<'_>>(bytes)) {
+        (Ok(text), _) if name == "message_2" => format!("G_Y 32 B, {} B encrypted", text.len() - 32),
+        (Ok(text), _) => format!("{} B encrypted and authenticated", text.len()),
+        (_, Ok(record)) => format!("record {}, encrypted and authenticated", record.partial_iv.unwrap_or_default()),
+        (Err(error), _) => error.to_string(),
+    };
+    (name, vec![visible])
 }
 
 fn describe_message_1(bytes: &[u8]) -> Option<Vec<String>> {

@@ -92,7 +92,7 @@
 //!         device::Action::Installed(subscription) => println!("new subscription: {}", subscription.supi),
 //!         device::Action::Finished(result) => return result,
 //!         // In earnest: a timer that calls `device.handle_timeout`.
-//!         device::Action::WakeAt(_) | device::Action::Authenticated(_) => {}
+//!         device::Action::WakeAt(_) | device::Action::Authenticated(_) | device::Action::Completed { .. } => {}
 //!     }
 //!     while let Some(action) = operator.poll() {
 //!         match action {

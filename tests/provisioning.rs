@@ -75,7 +75,10 @@ fn a_new_device_becomes_a_subscriber_in_six_messages() {
     assert_eq!(lab.logged(), ["offered", "confirmed"], "durable before complete leaves");
 
     lab.tell_device(&mut device, &back.sent[0]).unwrap();
-    assert_eq!(from_device(&mut device), FromDevice { finished: vec![Ok(())], ..FromDevice::default() });
+    assert_eq!(
+        from_device(&mut device),
+        FromDevice { completed: vec![1], finished: vec![Ok(())], ..FromDevice::default() }
+    );
     assert_eq!((lab.store.memory.commits(), lab.kept()), (3, (false, 0)), "what was acknowledged is not kept");
     assert_eq!(lab.held(), Some((held.0, true)));
     assert_eq!((held.0.supi.as_str(), held.0.epoch), ("001010000000000", 1));

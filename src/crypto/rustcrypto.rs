@@ -11,10 +11,11 @@
 //! Everything that touches a secret runs in constant time in those crates. What this file adds is narrower doors (no
 //! point at infinity, no compact or hybrid points, no short scalars), a bounded search for a scalar, and wiping.
 //!
-//! `p256` is 0.14 by measurement at the operator: against 0.13 in one run on x86-64 (profile `release`), a key pair takes
-//! 0.55 of the time, a signature 0.5, a verification 0.95 and an ECDH 1.9; one side of method 0 with chains of two (a key
-//! pair, an ECDH, a signature, three verifications) takes 0.96. On a Cortex-M4 0.13 is the faster one; a device that
-//! counts cycles has hardware or assembler for P-256 and brings its own [`Crypto`].
+//! `p256` is 0.14, which shares one generation of `der` and `sha2` with the other crates here. It is not the faster one
+//! everywhere. Against 0.13 in one run on an idle x86-64, medians: key pair 0.56, signature 0.53, verification 0.99, ECDH
+//! 1.9 (profile `release`); 0.6, 0.55, 1.3, 2.4 with thin LTO and one codegen unit. So one side of method 0 with chains of
+//! two takes 0.98, with LTO 1.25, and method 3 takes 1.5, with LTO 1.9. Other machines differ: measure on yours, and bring
+//! a [`Crypto`] of your own where it counts.
 //!
 //! What it cannot do: a value that those crates hand out or pass around by value (field elements, HMAC blocks) may leave
 //! a copy on the stack that nobody wipes. A backend over hardware, or one that fills in place throughout, does better.

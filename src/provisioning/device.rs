@@ -104,6 +104,11 @@ pub enum Action {
     Authenticated(Met),
     /// This subscription is durable and may be used.
     Installed(Subscription),
+    /// The operator has said that the operation is complete, and has the receipts up to this number. Durable already.
+    Completed {
+        /// Sequence number of the last receipt that the operator has.
+        acknowledged: u64,
+    },
     /// The machine has ended. On an error, start a new one later; the store says what is open.
     Finished(Result<(), Error>),
 }
@@ -414,6 +419,7 @@ impl Device {
         self.durable.check_current(subscriptions)?;
         next.commit(None, subscriptions)?;
         self.durable = next;
+        self.actions.push_back(Action::Completed { acknowledged });
         self.end(Ok(()))
     }
 

@@ -130,6 +130,11 @@ pub enum Event<'a> {
     },
     /// The device has a subscription.
     Installed(&'a Subscription),
+    /// The device has been told complete.
+    Completed {
+        /// Sequence number of the last receipt that the operator has.
+        acknowledged: u64,
+    },
     /// A machine has ended.
     Finished {
         /// Whose.
@@ -356,6 +361,7 @@ impl World {
                 device::Action::WakeAt(moment) => self.wake = Some(moment),
                 device::Action::Authenticated(met) => watch(self.now, &Event::Authenticated(&met)),
                 device::Action::Installed(subscription) => watch(self.now, &Event::Installed(&subscription)),
+                device::Action::Completed { acknowledged } => watch(self.now, &Event::Completed { acknowledged }),
                 device::Action::Finished(result) => {
                     watch(self.now, &Event::Finished { by: Role::Device, result });
                     return Some(result);

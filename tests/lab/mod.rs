@@ -392,6 +392,7 @@ pub(crate) struct FromDevice {
     pub(crate) wake: Option<Millis>,
     pub(crate) authenticated: Vec<PeerName>,
     pub(crate) installed: Vec<Subscription>,
+    pub(crate) completed: Vec<u64>,
     pub(crate) finished: Vec<Outcome>,
 }
 
@@ -403,6 +404,7 @@ pub(crate) fn from_device(device: &mut Device) -> FromDevice {
             device::Action::WakeAt(moment) => out.wake = Some(moment),
             device::Action::Authenticated(met) => out.authenticated.push(met.operator),
             device::Action::Installed(subscription) => out.installed.push(subscription),
+            device::Action::Completed { acknowledged } => out.completed.push(acknowledged),
             device::Action::Finished(result) => out.finished.push(result),
         }
     }

@@ -146,15 +146,15 @@ fn attach(world: &mut World, subscription: &device::Subscription, seed: u64) -> 
     println!("\nFirst attach with it:");
     let vector = world.home.challenge(&subscription.supi, &mut SeededRng::new(seed ^ 0xa77a))?;
     println!("  network ─▶ device   RAND {}  AUTN {}", hex(&vector.challenge.rand), hex(&vector.challenge.autn));
-    let network = keys::serving_network_name(&Plmn::new("001", "01")?);
+    let network = keys::ServingNetworkName::new(&Plmn::new("001", "01")?);
     let rand = &vector.challenge.rand;
     let answer = device::authenticate(&vector.challenge, &mut world.store, &mut SoftUsim)?;
-    let aka::Answer::Success { res, ck, ik } = answer else {
+    let aka::Answer::Success(usim) = answer else {
         println!("  the device refuses the challenge: {answer:?}");
         return Err(remote_provisioning::error::Untrusted::Authentication.into());
     };
-    let res_star = keys::res_star(&ck, &ik, &network, rand, &res);
-    let xres_star = keys::res_star(&vector.ck, &vector.ik, &network, rand, &vector.xres);
+    let res_star = keys::res_star(&usim, &network, rand);
+    let xres_star = keys::res_star(&vector.keys, &network, rand);
     println!("  device  ─▶ network  RES* ({} B), for {network}; its SQN is durable", res_star.len());
     if !equal(&res_star, &xres_star) {
         return Err(remote_provisioning::error::Untrusted::Authentication.into());

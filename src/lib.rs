@@ -17,7 +17,7 @@
 //!        │               │                        │
 //!   trust · credential   chains and pinned keys · the package and K      RFC 5280, TS 33.501
 //!        │               │                        │
-//!   aka · cose · store   Milenage, SQN, RES* · signed and sealed · keys and slots
+//!   aka · cose · store   vectors, SQN, 5G keys · signed and sealed · keys and slots
 //!        │
 //!   wire · crypto · identity · error
 //! ```

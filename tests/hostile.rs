@@ -905,7 +905,7 @@ fn install(lab: &mut Lab, txn: Txn) -> Installed {
         owner_epoch: 0,
     };
     let package_hash = installed.package_hash;
-    Installed { operator: asked.operator, session, txn, res: installed.res.to_vec(), receipt, package_hash }
+    Installed { operator: asked.operator, session, txn, res: installed.res.bytes().to_vec(), receipt, package_hash }
 }
 
 impl Installed {

@@ -34,7 +34,7 @@ const MAX_SEQ: u64 = (1 << (48 - IND_BITS)) - 1;
 
 /// Δ, the furthest that one challenge may move SEQ ahead (TS 33.102 §C.2.1, value of §C.3): no single challenge, not
 /// even a genuine one, can use up the number space.
-const DELTA: u64 = 1 << 28;
+pub(super) const DELTA: u64 = 1 << 28;
 
 /// The 5-bit index of a sequence number: the slot it is compared with (TS 33.102 §C.1.1.1). One per serving node or
 /// domain, say, so that each has an order of its own.

@@ -1,9 +1,7 @@
 //! Where K lives.
 
-use arrayvec::ArrayVec;
-
 use crate::{
-    aka::{self, Answer, Challenge, milenage::Milenage, sqn::SqnArray},
+    aka::{self, Answer, Challenge, Milenage, Output, SqnArray},
     credential::{Activation, Algorithm, Exporter, KeyName, Package, Previous, ServiceProfile, SuciData, Txn},
     crypto::{Crypto, Hash, Secret, SecretBytes},
     error::{Backend, Error, Misbehaved},
@@ -47,7 +45,7 @@ pub struct Installed {
     /// SHA-256 over the sealed package.
     pub package_hash: Hash,
     /// The answer to the activation challenge: RES, 4 to 16 bytes.
-    pub res: ArrayVec<u8, 16>,
+    pub res: Output,
     /// What the slot is to hold: the credential itself, or a handle into a secure element.
     pub content: SecretBytes,
 }
@@ -138,8 +136,7 @@ impl Usim for SoftUsim {
         let k = super::derive_k(&name, exporter, crypto)?;
         let opc = Secret::from_slice(package.parameters.opc)?;
         let mut sqn = SqnArray::default();
-        let Answer::Success { res, .. } = aka::authenticate(&Milenage::new(&k, &opc), &mut sqn, &package.challenge)
-        else {
+        let Answer::Success(keys) = aka::authenticate(&Milenage::new(&k, &opc), &mut sqn, &package.challenge) else {
             return Err(Misbehaved::WrongOffer.into());
         };
         let stored = Stored {
@@ -159,7 +156,7 @@ impl Usim for SoftUsim {
             activation: package.activation,
             previous: package.previous,
             package_hash: super::package_hash(sealed, crypto),
-            res: res.into_iter().collect(),
+            res: keys.res.clone(),
             content: SecretBytes::new(wire::encode(&stored)),
         })
     }
@@ -175,7 +172,7 @@ impl Usim for SoftUsim {
         let milenage = Milenage::new(&Secret::from_slice(stored.k)?, &Secret::from_slice(stored.opc)?);
         let answer = aka::authenticate(&milenage, &mut sqn, challenge);
         let content = match answer {
-            Answer::Success { .. } => Some(SecretBytes::new(wire::encode(&Stored { sqn: &sqn.to_bytes(), ..stored }))),
+            Answer::Success(_) => Some(SecretBytes::new(wire::encode(&Stored { sqn: &sqn.to_bytes(), ..stored }))),
             Answer::SyncFailure { .. } | Answer::MacFailure => None,
         };
         Ok((answer, content))

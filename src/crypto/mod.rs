@@ -163,6 +163,45 @@ pub trait Crypto: Sync {
     fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> Result<(), Untrusted>;
 }
 
+/// Curves on which a key of its own life agrees (see [`Agreement`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Curve {
+    /// Curve25519 with X25519 (RFC 7748 §5); public keys are u-coordinates.
+    X25519,
+    /// NIST P-256; public keys are compressed points (SEC 1 §2.3.3).
+    P256,
+}
+
+impl Curve {
+    /// Bytes of a public key.
+    pub const fn public_key_len(self) -> usize {
+        match self {
+            Self::X25519 => 32,
+            Self::P256 => 33,
+        }
+    }
+}
+
+/// A private key that agrees with a peer's public key, wherever it lives: in an HSM at the operator, in a secure element
+/// at the device, in memory (`rustcrypto::AgreementKey`). [`aka::suci`](crate::aka::suci) needs no more of a key.
+///
+/// Implementations compute in constant time.
+pub trait Agreement {
+    /// The curve of the key.
+    fn curve(&self) -> Curve;
+
+    /// The public half as it goes on the wire, [`Curve::public_key_len`] bytes.
+    fn public_key(&self) -> &[u8];
+
+    /// Diffie-Hellman with `peer`, a public key of the same curve that nobody has checked yet, into `shared`: the
+    /// u-coordinate (RFC 7748 §6.1) or the x-coordinate (SEC 1 §3.3.1).
+    ///
+    /// # Errors
+    /// [`Misbehaved::InvalidPoint`] if `peer` has another length or form, is not on the curve, or if the product is
+    /// zero, which is what a point of low order gives; or [`Backend`].
+    fn agree(&self, peer: &[u8], shared: &mut Secret<32>) -> crate::error::Result<()>;
+}
+
 /// A point of P-256 that has been checked to be on the curve.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PublicKey {

@@ -7,6 +7,7 @@
 //! | A128GCM, A256GCM | `aes-gcm` | SP 800-38D |
 //! | AES-CCM-16-64-128, AES-CCM-16-128-128 | `ccm` | RFC 3610 |
 //! | ECDH, ES256 | `p256` | SP 800-56A §5.7.1.2, FIPS 186-5 §6 |
+//! | X25519 | `x25519-dalek` | RFC 7748 §5 |
 //!
 //! Everything that touches a secret runs in constant time in those crates. What this file adds is narrower doors (no
 //! point at infinity, no compact or hybrid points, no short scalars), a bounded search for a scalar, and wiping.
@@ -21,12 +22,14 @@
 //! a copy on the stack that nobody wipes. A backend over hardware, or one that fills in place throughout, does better.
 
 use alloc::{boxed::Box, vec::Vec};
+use core::fmt;
 
 use aes_gcm::{
     Aes128Gcm, Aes256Gcm,
     aead::{AeadInOut, KeyInit, Nonce},
     aes::Aes128,
 };
+use arrayvec::ArrayVec;
 use ccm::{
     Ccm,
     consts::{U8, U13, U16},
@@ -35,13 +38,17 @@ use hkdf::Hkdf;
 use p256::{
     AffinePoint, NonZeroScalar, SecretKey,
     ecdsa::{self, VerifyingKey, signature::Verifier},
-    elliptic_curve::{ecdh::diffie_hellman, point::AffineCoordinates},
+    elliptic_curve::{ecdh::diffie_hellman, point::AffineCoordinates, sec1::ToSec1Point},
 };
 use sha2::{Digest, Sha256};
+use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
-    crypto::{Aead, Crypto, EphemeralKey, Group, HASH_LEN, Hash, PublicKey, Rng, Secret, SecretBytes, Signature},
+    crypto::{
+        Aead, Agreement, Crypto, Curve, EphemeralKey, Group, HASH_LEN, Hash, PublicKey, Rng, Secret, SecretBytes,
+        Signature, equal,
+    },
     error::{Backend, Misbehaved, Result, Untrusted},
 };
 
@@ -154,6 +161,82 @@ impl Crypto for RustCrypto {
         // Refuses r and s that are zero, or not below the group order.
         let signature = ecdsa::Signature::from_slice(signature).map_err(|_| Untrusted::Authentication)?;
         key.verify(message, &signature).map_err(|_| Untrusted::Authentication)
+    }
+}
+
+/// A private key in memory that agrees (see [`Agreement`]). Wiped on drop, shows nothing in `Debug`, cannot be cloned.
+pub struct AgreementKey {
+    curve: Curve,
+    private: Secret<FIELD_LEN>,
+    public: ArrayVec<u8, 33>,
+}
+
+impl AgreementKey {
+    /// From the 32 bytes of a private key: any for X25519 (clamped when used, RFC 7748 §5), a big-endian scalar for P-256.
+    ///
+    /// # Errors
+    /// [`Backend::Key`] if a scalar of P-256 is zero or not below the group order.
+    pub fn new(curve: Curve, private: Secret<FIELD_LEN>) -> Result<Self, Backend> {
+        let mut public = ArrayVec::new();
+        // Cannot fail: a public key has 32 or 33 bytes.
+        let _ = match curve {
+            Curve::X25519 => public.try_extend_from_slice(&x25519(*private.bytes(), X25519_BASEPOINT_BYTES)),
+            Curve::P256 => {
+                let scalar = read_scalar(private.bytes()).ok_or(Backend::Key)?;
+                let point = p256::PublicKey::from_secret_scalar(&scalar).to_sec1_point(true);
+                public.try_extend_from_slice(point.as_bytes())
+            }
+        };
+        Ok(Self { curve, private, public })
+    }
+
+    /// A new one from `rng`.
+    ///
+    /// # Errors
+    /// [`Backend::Random`] if the random source fails.
+    pub fn generate(curve: Curve, rng: &mut dyn Rng) -> Result<Self, Backend> {
+        let mut private = Secret::zeroed();
+        match curve {
+            Curve::X25519 => rng.fill(private.bytes_mut())?,
+            Curve::P256 => private = Secret::from_slice(draw_scalar(rng)?.0.bytes())?,
+        }
+        Self::new(curve, private)
+    }
+}
+
+impl Agreement for AgreementKey {
+    fn curve(&self) -> Curve {
+        self.curve
+    }
+
+    fn public_key(&self) -> &[u8] {
+        &self.public
+    }
+
+    fn agree(&self, peer: &[u8], shared: &mut Secret<FIELD_LEN>) -> Result<()> {
+        match self.curve {
+            Curve::X25519 => {
+                let peer = *<&[u8; FIELD_LEN]>::try_from(peer).map_err(|_| Misbehaved::InvalidPoint)?;
+                let product = Zeroizing::new(x25519(*self.private.bytes(), peer));
+                if equal(product.as_slice(), &[0; FIELD_LEN]) {
+                    return Err(Misbehaved::InvalidPoint.into());
+                }
+                shared.bytes_mut().copy_from_slice(product.as_slice());
+            }
+            Curve::P256 => {
+                // Only compressed points, whatever else `p256` would take.
+                let [2 | 3, _x @ ..] = peer else { return Err(Misbehaved::InvalidPoint.into()) };
+                let peer = from_sec1(peer).ok_or(Misbehaved::InvalidPoint)?;
+                exchange(&*read_scalar(self.private.bytes()).ok_or(Backend::Key)?, &peer, shared);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for AgreementKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AgreementKey(..)")
     }
 }
 

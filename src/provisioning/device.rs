@@ -385,7 +385,7 @@ impl Device {
         // Everything that can fail comes before the commit, so that a committed credential is always announced.
         let next = self.durable.after_install(slot, &installed, &self.txn, &self.config, platform)?;
         let receipt = next.receipts.last().ok_or(Backend::Store)?;
-        let confirm = wire::encode(&Confirm { txn: self.txn, res: &installed.res, receipt });
+        let confirm = wire::encode(&Confirm { txn: self.txn, res: installed.res.bytes(), receipt });
         let mut channel = Channel::new(Role::Device, session, &installed.package_hash, crypto)?;
         let confirm = channel.seal(&confirm, crypto)?;
         self.durable.check_current(platform.subscriptions)?;

@@ -14,7 +14,7 @@
 use alloc::{boxed::Box, collections::VecDeque, string::ToString, vec::Vec};
 
 use crate::{
-    aka::{self, Milenage},
+    aka::{self, Milenage, Output},
     credential::{self, Activation, Algorithm, KeyName, MilenageParameters, Package, Previous},
     crypto::{self, Crypto, Hash, Rng, Secret},
     edhoc::{self, ConnectionId, EadItem, Method, OwnCredential, Suite, responder},
@@ -159,7 +159,7 @@ struct Expected {
     device: Peer,
     /// The receipt that the device will make; only its sequence number is the device's to choose.
     receipt: Receipt,
-    xres: [u8; 8],
+    xres: Output,
 }
 
 /// Without XRES: nobody is to know it before the device has said it.
@@ -382,7 +382,7 @@ impl Operator {
         }
         let receipt = Receipt::verify(confirm.receipt, expected.device.public_key(), desk.crypto)?;
         let fits = Receipt { sequence: receipt.sequence, ..expected.receipt.clone() } == receipt;
-        if !fits || !crypto::equal(confirm.res, &expected.xres) {
+        if !fits || !crypto::equal(confirm.res, expected.xres.bytes()) {
             return Err(Misbehaved::WrongReceipt.into());
         }
         self.ask(Question::Log(LogEntry::Confirmed(Confirmed {
@@ -481,7 +481,7 @@ impl Operator {
             channel: Channel::new(Role::Operator, session, &package_hash, desk.crypto)?,
             device: device.clone(),
             receipt: self.receipt(&case.visitor, supi, *epoch, package_hash, desk.crypto),
-            xres: vector.xres,
+            xres: vector.keys.res.clone(),
         };
         self.ask(Question::Log(LogEntry::Offered(Offered {
             txn: *txn,

@@ -4,6 +4,7 @@
 //! each answer has to guarantee.
 
 use alloc::{
+    boxed::Box,
     collections::{BTreeMap, BTreeSet},
     string::{String, ToString},
     vec::Vec,
@@ -168,7 +169,7 @@ impl Home {
     ///
     /// # Errors
     /// [`Backend::Store`] if the core does not know the SUPI; [`Backend::Random`].
-    pub fn challenge(&mut self, supi: &Supi, rng: &mut dyn Rng) -> Result<Vector, Backend> {
+    pub fn challenge(&mut self, supi: &Supi, rng: &mut dyn Rng) -> Result<Box<Vector>, Backend> {
         let credential = self.core.get_mut(supi).ok_or(Backend::Store)?;
         let mut rand = [0; 16];
         rng.fill(&mut rand)?;

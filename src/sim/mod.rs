@@ -17,12 +17,12 @@ pub mod identities;
 pub mod kit;
 pub mod link;
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
 use crate::{
     aka::{self, Vector},
     credential::SoftUsim,
-    crypto::{Hash, Rng, Secret, equal, rustcrypto::RustCrypto},
+    crypto::{Hash, Rng, Secret, rustcrypto::RustCrypto},
     edhoc::OwnCredential,
     error::{Backend, Error, Result},
     identity::{Domain, Role, Supi},
@@ -420,10 +420,10 @@ impl World {
     ///
     /// # Errors
     /// [`Error::Untrusted`] if either side does not accept the other.
-    pub fn attach(&mut self, supi: &Supi) -> Result<Vector> {
+    pub fn attach(&mut self, supi: &Supi) -> Result<Box<Vector>> {
         let vector = self.home.challenge(supi, &mut self.rng)?;
         match device::authenticate(&vector.challenge, &mut self.store, &mut SoftUsim)? {
-            aka::Answer::Success { res, .. } if equal(&res, &vector.xres) => Ok(vector),
+            aka::Answer::Success(keys) if keys.res == vector.keys.res => Ok(vector),
             _ => Err(crate::error::Untrusted::Authentication.into()),
         }
     }

@@ -87,7 +87,7 @@ impl Usim for Card {
         }
         let installed = SoftUsim.install(slot, offered, crypto)?;
         self.installs += 1;
-        self.res = installed.res.to_vec();
+        self.res = installed.res.bytes().to_vec();
         Ok(installed)
     }
 
@@ -366,8 +366,8 @@ impl Lab {
     pub(crate) fn attach(&mut self, held: &Subscription) {
         let vector = self.home.challenge(&held.supi, &mut self.rng).unwrap();
         let answer = authenticate(&vector.challenge, &mut self.store, &mut SoftUsim).unwrap();
-        let remote_provisioning::aka::Answer::Success { res, .. } = answer else { panic!("{answer:?}") };
-        assert_eq!(res, vector.xres);
+        let remote_provisioning::aka::Answer::Success(keys) = answer else { panic!("{answer:?}") };
+        assert_eq!(keys.res, vector.keys.res);
     }
 }
 

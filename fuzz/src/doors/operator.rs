@@ -341,7 +341,7 @@ fn liar(judge: &mut Judge, cast: Cast, input: &mut Input<'_>) {
             owner_epoch: 0,
         };
         let receipt = receipt.sign(|message| player.keys.sign(IDENTITY, message)).unwrap();
-        let (res, receipt) = (input.mutated(&installed.res), input.mutated(&receipt));
+        let (res, receipt) = (input.mutated(installed.res.bytes()), input.mutated(&receipt));
         let confirm = wire::encode(&Confirm { txn: offer.txn, res: &res, receipt: &receipt });
         let text = input.mutated(&confirm);
         let record = forged::record(Role::Device, &session, &hash, u64::from(input.byte()), &text);
@@ -349,7 +349,7 @@ fn liar(judge: &mut Judge, cast: Cast, input: &mut Input<'_>) {
         let _ = judge.deliver(&input.mutated(&record));
         judge.answers();
         if confirmed(judge) > before {
-            assert!(res == installed.res.as_slice() || text != confirm, "RES counts");
+            assert!(res == installed.res.bytes() || text != confirm, "RES counts");
         }
     }
     assert_eq!(Memo.sha256(&[offer.sealed]), hash);

@@ -33,7 +33,7 @@ use remote_provisioning::{
     },
     sim::{IDENTITY, SeededRng, TODAY, home::Home, identities as ids},
     store::memory::{MemoryKeyStore, MemoryStore},
-    trust::{self, CredentialId, MemoryAnchors, Peer, Pinned, Verified},
+    trust::{self, Candidates, CredentialId, MemoryAnchors, Pinned},
 };
 
 fn main() {
@@ -207,7 +207,7 @@ impl Pair {
 
     fn kids() -> Self {
         let own = |ccs, role| {
-            OwnCredential::pinned(IDENTITY, &Pinned::from_ccs(ccs, role, Domain::Test, &RustCrypto).unwrap())
+            OwnCredential::pinned(IDENTITY, &Pinned::from_ccs(ccs, role, Domain::Test, &RustCrypto).unwrap()).unwrap()
         };
         let device = own(ids::raw_device_ccs(), Role::Device);
         let operator = own(ids::raw_operator_ccs(), Role::Operator);
@@ -302,7 +302,7 @@ impl Pair {
     }
 }
 
-fn believe(claimed: &CredentialId<'_>, role: Role, anchors: &MemoryAnchors) -> Verified<Peer> {
+fn believe(claimed: &CredentialId<'_>, role: Role, anchors: &MemoryAnchors) -> Candidates {
     trust::verify(claimed, role, Domain::Test, anchors, &RustCrypto, Some(TODAY)).unwrap()
 }
 

@@ -382,7 +382,10 @@ fn describe_message_1(bytes: &[u8]) -> Option<Vec<String>> {
 }
 
 fn describe_error(bytes: &[u8]) -> Vec<String> {
-    vec![remote_provisioning::edhoc::read_error(bytes).map_or_else(|error| error.to_string(), |told| told.to_string())]
+    vec![
+        remote_provisioning::edhoc::read_error(bytes)
+            .map_or_else(|error| error.to_string(), |told| told.refused.to_string()),
+    ]
 }
 
 fn describe_receipt(receipt: &[u8]) -> String {

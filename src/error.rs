@@ -269,6 +269,9 @@ pub enum Backend {
     /// The key store does not know the key, or failed to use it.
     #[error("key store")]
     Key,
+    /// The key store is still at it: repeat the call.
+    #[error("key store not ready")]
+    KeyPending,
     /// The store failed or holds something this version did not write.
     #[error("subscription store")]
     Store,

@@ -16,14 +16,14 @@
 use remote_provisioning::{
     crypto::{Crypto, Rng, rustcrypto::RustCrypto},
     edhoc::{
-        ConnectionId, Ead, EadItem, MAX_EAD, Method, OwnCredential, Session, Suite, TakenEad, error_message, initiator,
-        is_error_message, read_error, responder,
+        ConnectionId, Ead, EadItem, MAX_EAD, Method, OwnCredential, Session, Stopped, Suite, TakenEad, error_message,
+        initiator, is_error_message, read_error, responder,
     },
     error::{Backend, Error, Malformed, Misbehaved, Misuse, Refused, Untrusted},
     identity::{Domain, Role},
     sim::identities as ids,
     store::{KeyId, KeyStore, memory::MemoryKeyStore},
-    trust::{CredentialId, Date, MemoryAnchors, Peer, Pinned, Usage, Verified, verify},
+    trust::{Candidates, CredentialId, Date, MemoryAnchors, Peer, Pinned, Usage, Verified, verify},
     wire::{Reader, Writer, encode_with},
 };
 
@@ -87,7 +87,7 @@ fn party(
     let (own, key) = match named {
         Named::Chain => (OwnCredential::chain(KEY, chain).unwrap(), chain_key),
         Named::Thumbprint => (OwnCredential::thumbprint(KEY, chain[0], &RustCrypto), chain_key),
-        Named::Kid => (OwnCredential::pinned(KEY, raw), raw_key),
+        Named::Kid => (OwnCredential::pinned(KEY, raw).unwrap(), raw_key),
     };
     Party { own, keys: key_store(key), anchors, date: TODAY }
 }
@@ -188,7 +188,6 @@ impl<'a> Run<'a> {
     }
 
     fn go_on(&self, x: &mut dyn Rng, y: &mut dyn Rng) -> Result<Done, Failed> {
-        let at = |step| move |error| Failed(step, error);
         let Self { device, operator, .. } = *self;
         let (c_i, c_r) = (id(self.c_i), id(self.c_r));
         let proposal = initiator::Proposal { method: self.method, suites: self.suites, c_i: &c_i, ead_1: self.ead[0] };
@@ -240,7 +239,6 @@ impl<'a> Run<'a> {
 
     /// The device's half alone, up to what it reads last.
     fn device_reads(&self, message_2: &[u8], message_4: Option<&[u8]>) -> Result<(), Failed> {
-        let at = |step| move |error| Failed(step, error);
         let (device, c_i) = (self.device, id(self.c_i));
         let proposal = initiator::Proposal { method: self.method, suites: self.suites, c_i: &c_i, ead_1: self.ead[0] };
         let (sent, _) = initiator::start(&proposal, &RustCrypto, &mut Repeatable(0)).map_err(at(Step::Start))?;
@@ -256,7 +254,6 @@ impl<'a> Run<'a> {
 
     /// The operator's half alone.
     fn operator_reads(&self, message_1: &[u8], message_3: &[u8]) -> Result<(), Failed> {
-        let at = |step| move |error| Failed(step, error);
         let (operator, c_r) = (self.operator, id(self.c_r));
         let read = responder::read(message_1, self.methods_r, self.suites_r, &RustCrypto).map_err(at(Step::Read1))?;
         let rng = &mut Repeatable(100);
@@ -274,9 +271,23 @@ impl<'a> Run<'a> {
 }
 
 impl Party {
-    fn verify(&self, claimed: &CredentialId<'_>, role: Role) -> Result<Verified<Peer>, Error> {
+    fn verify(&self, claimed: &CredentialId<'_>, role: Role) -> Result<Candidates, Error> {
         verify(claimed, role, Domain::Test, &self.anchors, &RustCrypto, self.date)
     }
+}
+
+/// For `map_err`.
+fn at<E: Into<Error>>(step: Step) -> impl Fn(E) -> Failed {
+    move |error| Failed(step, error.into())
+}
+
+/// Why a step did not happen.
+fn why<T, S>(result: Result<T, Stopped<S>>) -> Option<Error> {
+    result.err().map(|stopped| stopped.error())
+}
+
+fn refusal(error_message: &[u8]) -> Result<Refused, Malformed> {
+    read_error(error_message).map(|error| error.refused)
 }
 
 fn fails(step: Step, error: impl Into<Error>) -> Option<Failed> {
@@ -427,7 +438,7 @@ fn an_operator_that_takes_our_c_i() {
     let (_, mut message_2) = write.unwrap();
     // C_R is the first byte of PLAINTEXT_2, behind G_Y; a stream cipher lets anybody change it.
     message_2[2 + 32] ^= 0x0b ^ 0x0c;
-    assert_eq!(sent.read(&message_2, &RustCrypto).err(), Some(Misbehaved::SameConnectionId.into()));
+    assert_eq!(why(sent.read(&message_2, &RustCrypto)), Some(Misbehaved::SameConnectionId.into()));
 }
 
 // ---------------------------------------------------------------------------------------------------------- negotiation
@@ -494,7 +505,7 @@ fn suites() {
             assert_eq!(reader.end(), Ok(()));
             assert_eq!(numbers, run_by_operator.iter().map(|suite| suite.number).collect::<Vec<_>>());
             assert!(is_error_message(&error));
-            assert_eq!(read_error(&error), Ok(Refused::WrongSuite));
+            assert_eq!(refusal(&error), Ok(Refused::WrongSuite));
         }
     }
 
@@ -767,7 +778,7 @@ fn selfie() {
         let read = sent_2.read(&message_3, &RustCrypto).unwrap();
         let peer = operator_side.verify(&read.claimed().unwrap(), Role::Device).unwrap();
         let accepted = read.accept(peer, &operator_side.own, &RustCrypto);
-        assert_eq!(accepted.err(), Some(Misbehaved::OwnCredential.into()));
+        assert_eq!(why(accepted), Some(Misbehaved::OwnCredential.into()));
     }
 }
 
@@ -784,7 +795,7 @@ fn selfie_with_a_second_credential() {
     let peer = device.verify(&read.claimed().unwrap(), Role::Operator).unwrap();
     let accepted = read.accept(peer, &device.own, &RustCrypto).unwrap();
     let written = accepted.write(&operator.own, &[], &operator.keys, &RustCrypto);
-    assert_eq!(written.err(), Some(Misbehaved::OwnCredential.into()));
+    assert_eq!(why(written), Some(Misbehaved::OwnCredential.into()));
 }
 
 #[test]
@@ -848,7 +859,7 @@ fn unknown_credential() {
         assert_eq!(failed, fails(Step::Verify3, Untrusted::UnknownCredential));
         let told = failed.unwrap().told();
         assert_eq!(told, [0x03, 0xf5]);
-        assert_eq!(read_error(&told), Ok(Refused::Edhoc(3)));
+        assert_eq!(refusal(&told), Ok(Refused::Edhoc(3)));
     }
     // By flipping bits in CIPHERTEXT_2, anybody can turn kid 0x0a into -2.
     let touch = |number, message: &mut Vec<u8>| {
@@ -1028,7 +1039,7 @@ fn one_answer_for_every_failed_proof() {
         let told = failed.told();
         assert_eq!(told, NOT_ACCEPTED, "{what}: {failed:?}");
         assert!(is_error_message(&told));
-        assert_eq!(read_error(&told), Ok(Refused::Edhoc(1)));
+        assert_eq!(refusal(&told), Ok(Refused::Edhoc(1)));
     }
 }
 
@@ -1075,7 +1086,7 @@ fn key_usage() {
             let proposal = initiator::Proposal { method, suites: &suites, c_i: &c_i, ead_1: &[] };
             let (sent, message_1) = initiator::start(&proposal, &RustCrypto, &mut Repeatable(0)).unwrap();
             let read = responder::read(&message_1, &METHODS, &Suite::ALL, &RustCrypto).unwrap();
-            let (own, keys) = (OwnCredential::pinned(KEY, &raw), key_store(ids::raw_operator_key()));
+            let (own, keys) = (OwnCredential::pinned(KEY, &raw).unwrap(), key_store(ids::raw_operator_key()));
             let written = read.write(&c_r, &own, &[], &keys, &RustCrypto, &mut Repeatable(100)).unwrap();
             let read = sent.read(&written.1, &RustCrypto).unwrap();
             let known = raw.peer();
@@ -1083,7 +1094,7 @@ fn key_usage() {
                 Peer::new(known.credential(), *known.public_key(), *known.name(), known.role(), known.domain(), usage);
             let accepted = read.accept(Verified::assertion(peer), &device.own, &RustCrypto);
             let expected = (!good_for.contains(&method)).then_some(Error::Untrusted(Untrusted::WrongCredential));
-            assert_eq!(accepted.err(), expected, "{usage:?} {method:?}");
+            assert_eq!(why(accepted), expected, "{usage:?} {method:?}");
         }
     }
 }
@@ -1107,7 +1118,7 @@ fn the_proof_covers_the_credential() {
         let (key, name) = (*known.public_key(), *known.name());
         let peer = Peer::new(&ccs, key, name, Role::Operator, Domain::Test, Usage::ANY);
         let accepted = read.accept(Verified::assertion(peer), &device.own, &RustCrypto);
-        assert_eq!(accepted.err(), Some(Untrusted::Authentication.into()), "{method:?}");
+        assert_eq!(why(accepted), Some(Untrusted::Authentication.into()), "{method:?}");
     }
 }
 
@@ -1142,7 +1153,7 @@ fn errors_of_the_peer() {
         (b"\x18\x01\x60", Err(Malformed::NotShortest)),
         (b"\x61a", Err(Malformed::WrongType)),
     ] {
-        assert_eq!(read_error(bytes), read, "{bytes:02x?}");
+        assert_eq!(refusal(bytes), read, "{bytes:02x?}");
         let first = bytes.first().map(|byte| byte >> 5);
         assert_eq!(is_error_message(bytes), matches!(first, Some(0 | 1)), "{bytes:02x?}");
     }
@@ -1159,7 +1170,7 @@ fn errors_of_the_peer() {
     let many = [Suite::CCM_8; 10];
     let error = error_message(&Misbehaved::WrongSuite.into(), &many).unwrap();
     assert_eq!(error, [&[2, 0x8a][..], &[2; 10]].concat());
-    assert_eq!(read_error(&error), Ok(Refused::WrongSuite));
+    assert_eq!(refusal(&error), Ok(Refused::WrongSuite));
 
     // No message but message_1 begins like an error.
     let (device, operator) = (device(Named::Chain), operator(Named::Chain));

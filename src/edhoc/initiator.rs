@@ -3,16 +3,18 @@
 use alloc::vec::Vec;
 
 use crate::{
-    crypto::{Crypto, EphemeralKey, Hash, Rng},
+    crypto::{Crypto, EphemeralKey, Hash, PublicKey, Rng},
     edhoc::{
-        ConnectionId, Ead, EadItem, Method, OwnCredential, Proof, Session, Suite, check_not_own, check_usage,
+        ConnectionId, Ead, EadItem, Method, OwnCredential, Proof, Session, Stopped, Suite, check_not_own, check_usage,
+        find,
         message::{self, MAX_SUITES, Plaintext},
         schedule::{self, Label, MessageCipher, Prk},
+        session::{Names, SessionKeys},
         shared_secret,
     },
     error::{Error, Misbehaved, Misuse},
     store::KeyStore,
-    trust::{CredentialId, Peer, Verified},
+    trust::{Candidates, CredentialId, Peer, Verified},
     wire,
 };
 
@@ -28,6 +30,16 @@ pub struct Proposal<'a> {
     pub c_i: &'a ConnectionId,
     /// EAD_1, in clear.
     pub ead_1: &'a [EadItem<'a>],
+}
+
+/// What to propose after an error message with code 2: the suites up to the one of `supported` that comes first and is in
+/// `suites_r` (RFC 9528 §6.3.1). `supported` is all that this side runs, in falling preference, `proposed` what it said last.
+/// `None` if there is no such suite, or if it is the one just refused: then the two have nothing in common, or somebody
+/// plays with them. Make a new message_1 of it; the list in there shows the responder whether somebody has cut it short.
+pub fn propose_again<'a>(supported: &'a [Suite], proposed: &[Suite], suites_r: &[Suite]) -> Option<&'a [Suite]> {
+    let last = supported.iter().position(|suite| suites_r.contains(suite))?;
+    let proposal = supported.get(..=last)?;
+    (proposal.last() != proposed.last()).then_some(proposal)
 }
 
 /// Makes message_1.
@@ -75,13 +87,28 @@ impl AwaitMessage2 {
     ///
     /// # Errors
     /// [`Malformed`](crate::error::Malformed) or [`Misbehaved`]; the session is over.
-    pub fn read(self, message_2: &[u8], crypto: &dyn Crypto) -> Result<Message2, Error> {
+    pub fn read(self, message_2: &[u8], crypto: &dyn Crypto) -> Result<Message2, Stopped<Self>> {
+        match self.decrypt(message_2, crypto) {
+            Ok(decrypted) => Ok(Message2 { sent: self, decrypted }),
+            Err(error) => Err(Stopped::new(error, self)),
+        }
+    }
+
+    fn decrypt(&self, message_2: &[u8], crypto: &dyn Crypto) -> Result<Decrypted, Error> {
         let (g_y, ciphertext_2) = message::read_message_2(message_2, self.suite.g_y_len)?;
         if g_y == self.ephemeral.public() {
             return Err(Misbehaved::Reflection.into());
         }
         let mut g_xy = shared_secret();
-        crypto.decapsulate(&self.ephemeral, g_y, &mut g_xy)?;
+        // A static key will meet G_Y again: as a point, so that it is decompressed once.
+        let g_y_point = if self.method.initiator_signs() {
+            crypto.decapsulate(&self.ephemeral, g_y, &mut g_xy)?;
+            None
+        } else {
+            let point = crypto.point(g_y)?;
+            crypto.agree(&self.ephemeral, &point, &mut g_xy)?;
+            Some(point)
+        };
         let th_2 = schedule::th_2(g_y, &self.h_message_1, crypto);
         let prk_2e = schedule::prk_2e(&th_2, &g_xy, crypto);
         let mut plaintext_2 = ciphertext_2.to_vec();
@@ -90,7 +117,7 @@ impl AwaitMessage2 {
         if c_r == self.c_i {
             return Err(Misbehaved::SameConnectionId.into());
         }
-        Ok(Message2 { sent: self, g_y: g_y.to_vec(), th_2, prk_2e, c_r, plaintext })
+        Ok(Decrypted { g_y_point, th_2, prk_2e, c_r, plaintext })
     }
 }
 
@@ -98,7 +125,12 @@ impl AwaitMessage2 {
 #[derive(Debug)]
 pub struct Message2 {
     sent: AwaitMessage2,
-    g_y: Vec<u8>,
+    decrypted: Decrypted,
+}
+
+#[derive(Debug)]
+struct Decrypted {
+    g_y_point: Option<PublicKey>,
     th_2: Hash,
     prk_2e: Prk,
     c_r: ConnectionId,
@@ -111,46 +143,65 @@ impl Message2 {
     /// # Errors
     /// None in practice: it was parsed before.
     pub fn claimed(&self) -> Result<CredentialId<'_>, Error> {
-        Ok(wire::decode(&self.plaintext.id_cred)?)
+        Ok(wire::decode(&self.decrypted.plaintext.id_cred)?)
     }
 
     /// EAD_2, not authenticated yet: for finding the credential, not for acting on.
     pub const fn unverified_ead(&mut self) -> &mut Ead {
-        &mut self.plaintext.ead
+        &mut self.decrypted.plaintext.ead
     }
 
-    /// Checks Signature_or_MAC_2 under the verified credential (§5.3.3). From here on the responder is who it says.
+    /// Checks Signature_or_MAC_2 under the verified credential, or under each of several that go by the same `kid` (§5.3.3).
+    /// From here on the responder is who it says.
     ///
     /// # Errors
     /// [`Untrusted`](crate::error::Untrusted) or [`Misbehaved::OwnCredential`]; the session is over.
     pub fn accept(
         self,
-        peer: Verified<Peer>,
+        peer: impl Into<Candidates>,
         own: &OwnCredential,
         crypto: &dyn Crypto,
-    ) -> Result<Message2Accepted, Error> {
-        let signs = self.sent.method.responder_signs();
-        check_not_own(&peer, own)?;
-        check_usage(&peer, signs)?;
-        let prk_3e2m = if signs {
-            self.prk_2e
+    ) -> Result<Message2Accepted, Stopped<Self>> {
+        match find(peer.into(), |peer| self.check(peer, own, crypto)) {
+            Ok((peer, (static_prk, th_3))) => {
+                let Self { sent, decrypted } = self;
+                Ok(Message2Accepted {
+                    method: sent.method,
+                    names: Names { suite: sent.suite, own: sent.c_i, peer: decrypted.c_r },
+                    g_y_point: decrypted.g_y_point,
+                    th_3,
+                    prk_3e2m: static_prk.unwrap_or(decrypted.prk_2e),
+                    peer,
+                    ead: decrypted.plaintext.ead,
+                })
+            }
+            Err(error) => Err(Stopped::new(error, self)),
+        }
+    }
+
+    /// PRK_3e2m where it is not PRK_2e, and TH_3.
+    fn check(&self, peer: &Peer, own: &OwnCredential, crypto: &dyn Crypto) -> Result<(Option<Prk>, Hash), Error> {
+        let Self { sent, decrypted: Decrypted { th_2, prk_2e, c_r, plaintext, .. } } = self;
+        let signs = sent.method.responder_signs();
+        check_not_own(peer, own)?;
+        check_usage(peer, signs)?;
+        let static_prk = if signs {
+            None
         } else {
             let mut g_rx = shared_secret();
-            crypto.agree(&self.sent.ephemeral, peer.public_key(), &mut g_rx)?;
-            schedule::mix_static(&self.prk_2e, Label::Salt3e2m, &self.th_2, &g_rx, crypto)?
+            crypto.agree(&sent.ephemeral, peer.public_key(), &mut g_rx)?;
+            Some(schedule::mix_static(prk_2e, Label::Salt3e2m, th_2, &g_rx, crypto)?)
         };
         Proof {
-            prk: &prk_3e2m,
+            prk: static_prk.as_ref().unwrap_or(prk_2e),
             label: Label::Mac2,
-            th: &self.th_2,
-            ead: self.plaintext.ead.bytes(),
+            th: th_2,
+            ead: plaintext.ead.bytes(),
             signs,
-            mac_len: self.sent.suite.mac_len,
+            mac_len: sent.suite.mac_len,
         }
-        .check(&peer, &self.plaintext.id_cred, Some(&self.c_r), &self.plaintext.proof, crypto)?;
-        let th_3 = schedule::th_next(&self.th_2, &self.plaintext.bytes, peer.credential(), crypto);
-        let (method, suite) = (self.sent.method, self.sent.suite);
-        Ok(Message2Accepted { method, suite, g_y: self.g_y, th_3, prk_3e2m, peer, ead: self.plaintext.ead })
+        .check(peer, &plaintext.id_cred, Some(c_r), &plaintext.proof, crypto)?;
+        Ok((static_prk, schedule::th_next(th_2, &plaintext.bytes, peer.credential(), crypto)))
     }
 }
 
@@ -158,8 +209,8 @@ impl Message2 {
 #[derive(Debug)]
 pub struct Message2Accepted {
     method: Method,
-    suite: Suite,
-    g_y: Vec<u8>,
+    names: Names,
+    g_y_point: Option<PublicKey>,
     th_3: Hash,
     prk_3e2m: Prk,
     peer: Verified<Peer>,
@@ -193,28 +244,44 @@ impl Message2Accepted {
         ead_3: &[EadItem<'_>],
         keys: &dyn KeyStore,
         crypto: &dyn Crypto,
-    ) -> Result<(AwaitMessage4, Vec<u8>), Error> {
+    ) -> Result<(AwaitMessage4, Vec<u8>), Stopped<Self>> {
+        match self.make(own, ead_3, keys, crypto) {
+            Ok((cipher, th_4, keys, message_3)) => {
+                let session = Session::new(self.peer, self.names, th_4, keys);
+                Ok((AwaitMessage4 { session, cipher }, message_3))
+            }
+            Err(error) => Err(Stopped::new(error, self)),
+        }
+    }
+
+    fn make(
+        &self,
+        own: &OwnCredential,
+        ead_3: &[EadItem<'_>],
+        keys: &dyn KeyStore,
+        crypto: &dyn Crypto,
+    ) -> Result<(MessageCipher, Hash, SessionKeys, Vec<u8>), Error> {
+        let Self { th_3, prk_3e2m, names: Names { suite, .. }, .. } = self;
         self.ead.end()?;
         check_not_own(&self.peer, own)?;
-        let signs = self.method.initiator_signs();
-        let cipher = MessageCipher::new(self.suite, &self.prk_3e2m, (Label::K3, Label::Iv3), &self.th_3, crypto)?;
-        let prk_4e3m = if signs {
-            self.prk_3e2m
-        } else {
-            let mut g_iy = shared_secret();
-            keys.agree(own.key, &crypto.point(&self.g_y)?, &mut g_iy)?;
-            schedule::mix_static(&self.prk_3e2m, Label::Salt4e3m, &self.th_3, &g_iy, crypto)?
+        let static_prk = match &self.g_y_point {
+            None => None,
+            Some(g_y) => {
+                let mut g_iy = shared_secret();
+                keys.agree(own.key, g_y, &mut g_iy)?;
+                Some(schedule::mix_static(prk_3e2m, Label::Salt4e3m, th_3, &g_iy, crypto)?)
+            }
         };
-        let ead = message::encode_ead(ead_3);
-        let proof =
-            Proof { prk: &prk_4e3m, label: Label::Mac3, th: &self.th_3, ead: &ead, signs, mac_len: self.suite.mac_len };
+        let prk_4e3m = static_prk.as_ref().unwrap_or(prk_3e2m);
+        let (ead, signs) = (message::encode_ead(ead_3), self.method.initiator_signs());
+        let proof = Proof { prk: prk_4e3m, label: Label::Mac3, th: th_3, ead: &ead, signs, mac_len: suite.mac_len };
         let proof = own.prove(&proof, None, keys, crypto)?;
         let plaintext_3 = message::encode_plaintext(None, &own.id, &proof, &ead);
+        let cipher = MessageCipher::new(*suite, prk_3e2m, (Label::K3, Label::Iv3), th_3, crypto)?;
         let message_3 = message::sendable(cipher.seal(&plaintext_3, crypto)?)?;
-        let th_4 = schedule::th_next(&self.th_3, &plaintext_3, &own.credential, crypto);
-        let cipher = MessageCipher::new(self.suite, &prk_4e3m, (Label::K4, Label::Iv4), &th_4, crypto)?;
-        let session = Session::new(self.peer, &prk_4e3m, th_4, crypto)?;
-        Ok((AwaitMessage4 { session, cipher }, message_3))
+        let th_4 = schedule::th_next(th_3, &plaintext_3, &own.credential, crypto);
+        let cipher = MessageCipher::new(*suite, prk_4e3m, (Label::K4, Label::Iv4), &th_4, crypto)?;
+        Ok((cipher, th_4, SessionKeys::new(prk_4e3m, &th_4, crypto)?, message_3))
     }
 }
 
@@ -235,9 +302,12 @@ impl AwaitMessage4 {
     ///
     /// # Errors
     /// [`Untrusted::Authentication`](crate::error::Untrusted::Authentication); the session is over.
-    pub fn read(self, message_4: &[u8], crypto: &dyn Crypto) -> Result<Message4, Error> {
-        let plaintext_4 = self.cipher.open(message_4, crypto)?;
-        Ok(Message4 { session: self.session, ead: Ead::read(&plaintext_4)? })
+    pub fn read(self, message_4: &[u8], crypto: &dyn Crypto) -> Result<Message4, Stopped<Self>> {
+        let ead = self.cipher.open(message_4, crypto).and_then(|plaintext_4| Ok(Ead::read(&plaintext_4)?));
+        match ead {
+            Ok(ead) => Ok(Message4 { session: self.session, ead }),
+            Err(error) => Err(Stopped::new(error, self)),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use core::ops::Range;
 use arrayvec::ArrayVec;
 
 use crate::{
-    edhoc::{ConnectionId, Method},
+    edhoc::{ConnectionId, Method, Suite},
     error::{Error, Malformed, Misbehaved, Misuse, Refused, Told},
     trust::CredentialId,
     wire::{self, Kind, Reader, Wire, Writer},
@@ -19,7 +19,10 @@ pub const MAX_EAD: usize = 8;
 pub(super) const MAX_SUITES: usize = 8;
 
 /// The label of padding, which is skipped (RFC 9528 §3.8.1).
-const PADDING: u64 = 0;
+const PADDING: u32 = 0;
+
+/// Suites of the table in one message.
+pub type Suites = ArrayVec<Suite, { Suite::ALL.len() }>;
 
 /// The text of error code 1: one for all reasons, so that the answer is no oracle.
 const UNSPECIFIED: &str = "not accepted";
@@ -35,6 +38,15 @@ pub struct EadItem<'a> {
     pub critical: bool,
     /// The value, if the item has one.
     pub value: Option<&'a [u8]>,
+}
+
+impl<'a> EadItem<'a> {
+    /// Padding (RFC 9528 §3.8.1): hides how long the rest is, and in EAD_1 makes the first message no shorter than the
+    /// second one. `random` is of the caller's making; the item is one byte for the label longer, and one to three for the
+    /// length. Put several where one does not come out even.
+    pub const fn padding(random: &'a [u8]) -> Self {
+        Self { label: PADDING, critical: false, value: Some(random) }
+    }
 }
 
 pub(super) fn encode_ead(items: &[EadItem<'_>]) -> Vec<u8> {
@@ -94,7 +106,7 @@ impl Ead {
                 None
             };
             let item = Waiting { label: label.unsigned_abs(), critical: label < 0, value };
-            if item.label != PADDING {
+            if item.label != u64::from(PADDING) {
                 waiting.try_push(item).map_err(|_| Malformed::TooLong)?;
             }
         }
@@ -176,16 +188,25 @@ fn read_suites(reader: &mut Reader<'_>) -> Result<ArrayVec<i64, MAX_SUITES>, Mal
     if suites.len() < 2 { Err(Malformed::WrongLength) } else { Ok(suites) }
 }
 
-/// SUITES_R, as many as there are: a responder may name all that it runs (RFC 9528 §6.3).
-fn skip_suites(reader: &mut Reader<'_>) -> Result<(), Malformed> {
-    if reader.peek()? != Kind::Array {
-        return reader.integer().map(|_| ());
+/// SUITES_R, as many as there are: a responder may name all that it runs (RFC 9528 §6.3). Those of the table come out, each
+/// once; the order says nothing.
+fn read_suites_r(reader: &mut Reader<'_>) -> Result<Suites, Malformed> {
+    let len = if reader.peek()? == Kind::Array {
+        match reader.array()? {
+            0 | 1 => return Err(Malformed::WrongLength),
+            len => len,
+        }
+    } else {
+        1
+    };
+    let mut named = [false; Suite::ALL.len()];
+    for _ in 0..len {
+        let number = reader.integer()?;
+        for (named, suite) in named.iter_mut().zip(Suite::ALL) {
+            *named |= suite.number == number;
+        }
     }
-    let len = reader.array()?;
-    if len < 2 {
-        return Err(Malformed::WrongLength);
-    }
-    (0..len).try_for_each(|_| reader.integer().map(|_| ()))
+    Ok(Suite::ALL.into_iter().zip(named).filter_map(|(suite, named)| named.then_some(suite)).collect())
 }
 
 impl Method {
@@ -331,7 +352,7 @@ pub fn is_error_message(bytes: &[u8]) -> bool {
 }
 
 /// error = ( ERR_CODE : int, ERR_INFO : any ) for what went wrong here; `None` where nothing is to be sent.
-pub fn error_message(error: &Error, suites_r: &[crate::edhoc::Suite]) -> Option<Vec<u8>> {
+pub fn error_message(error: &Error, suites_r: &[Suite]) -> Option<Vec<u8>> {
     let told = error.told();
     (told != Told::Nothing).then(|| {
         wire::encode_with(|w| match told {
@@ -353,20 +374,36 @@ pub fn error_message(error: &Error, suites_r: &[crate::edhoc::Suite]) -> Option<
     })
 }
 
-/// Reads an error message of the peer's. Nobody authenticates it.
+/// An error message of the peer's (RFC 9528 §6). Nobody has authenticated it: a hint, to a program and to a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerError<'a> {
+    /// Which error.
+    pub refused: Refused,
+    /// With code 2: those suites of SUITES_R that are in the table. See
+    /// [`initiator::propose_again`](super::initiator::propose_again).
+    pub suites_r: Suites,
+    /// With code 1: what the peer says of it. Anybody can have written that.
+    pub diagnostic: Option<&'a str>,
+}
+
+/// Reads an error message of the peer's. It ends the session and is never answered with another one (§6).
 ///
 /// # Errors
 /// [`Malformed`] if it is none.
-pub fn read_error(bytes: &[u8]) -> Result<Refused, Malformed> {
+pub fn read_error(bytes: &[u8]) -> Result<PeerError<'_>, Malformed> {
     let mut reader = Reader::new(bytes)?;
     let code = reader.integer()?;
+    let mut error = PeerError { refused: Refused::Edhoc(code), suites_r: Suites::new(), diagnostic: None };
     match code {
-        1 => reader.text().map(|_| ())?,
-        2 => skip_suites(&mut reader)?,
+        1 => error.diagnostic = Some(reader.text()?),
+        2 => {
+            error.refused = Refused::WrongSuite;
+            error.suites_r = read_suites_r(&mut reader)?;
+        }
         3 if reader.boolean()? => {}
         3 => return Err(Malformed::OutOfRange),
         _ => reader.raw().map(|_| ())?,
     }
     reader.end()?;
-    Ok(if code == 2 { Refused::WrongSuite } else { Refused::Edhoc(code) })
+    Ok(error)
 }

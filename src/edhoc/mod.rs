@@ -37,13 +37,13 @@ mod session;
 #[cfg(all(test, feature = "rustcrypto"))]
 mod trace;
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use arrayvec::ArrayVec;
 
 pub use self::{
-    message::{Ead, EadItem, MAX_EAD, TakenEad, error_message, is_error_message, read_error},
-    session::Session,
+    message::{Ead, EadItem, MAX_EAD, PeerError, Suites, TakenEad, error_message, is_error_message, read_error},
+    session::{Oscore, Session},
 };
 use crate::{
     cose::sign1::to_be_signed,
@@ -51,7 +51,7 @@ use crate::{
     edhoc::schedule::{Label, MacContext, Prk},
     error::{Backend, Error, Malformed, Misbehaved, Misuse, Untrusted},
     store::{KeyId, KeyStore},
-    trust::{CredentialId, Peer, Pinned, certificate_credential},
+    trust::{Candidates, CredentialId, Peer, Pinned, Verified, certificate_credential},
     wire::{self, Reader, Writer},
 };
 
@@ -68,6 +68,8 @@ pub struct Suite {
     pub group: crate::crypto::Group,
     /// Bytes of G_Y, the first part of message_2.
     pub g_y_len: usize,
+    /// The AEAD for what comes after the handshake. The hash is SHA-256.
+    pub application_aead: Aead,
 }
 
 impl PartialEq for Suite {
@@ -81,12 +83,19 @@ impl Eq for Suite {}
 impl Suite {
     /// Private-use suite -24: A128GCM, MAC of 16 bytes; application A256GCM, SHA-256. There is no registered AES-GCM
     /// suite on P-256.
-    pub const GCM: Self =
-        Self { number: -24, aead: Aead::A128Gcm, mac_len: 16, group: crate::crypto::Group::P256, g_y_len: 32 };
-    /// Suite 3: AES-CCM-16-128-128, MAC of 16 bytes (RFC 9528 §3.6).
-    pub const CCM_16: Self = Self { number: 3, aead: Aead::Ccm16_128_128, ..Self::GCM };
-    /// Suite 2: AES-CCM-16-64-128, MAC of 8 bytes (RFC 9528 §3.6).
-    pub const CCM_8: Self = Self { number: 2, aead: Aead::Ccm16_64_128, mac_len: 8, ..Self::GCM };
+    pub const GCM: Self = Self {
+        number: -24,
+        aead: Aead::A128Gcm,
+        mac_len: 16,
+        group: crate::crypto::Group::P256,
+        g_y_len: 32,
+        application_aead: Aead::A256Gcm,
+    };
+    /// Suite 3: AES-CCM-16-128-128, MAC of 16 bytes; application AES-CCM-16-64-128 (RFC 9528 §3.6).
+    pub const CCM_16: Self =
+        Self { number: 3, aead: Aead::Ccm16_128_128, application_aead: Aead::Ccm16_64_128, ..Self::GCM };
+    /// Suite 2: AES-CCM-16-64-128, MAC of 8 bytes; application likewise (RFC 9528 §3.6).
+    pub const CCM_8: Self = Self { number: 2, aead: Aead::Ccm16_64_128, mac_len: 8, ..Self::CCM_16 };
 
     /// All suites, in the order in which this profile prefers them.
     pub const ALL: [Self; 3] = [Self::GCM, Self::CCM_16, Self::CCM_8];
@@ -188,9 +197,28 @@ impl OwnCredential {
     }
 
     /// A CCS that the peer has pinned, named by its `kid`.
-    pub fn pinned(key: KeyId, ccs: &Pinned) -> Self {
-        let id = wire::encode(&CredentialId::Kid(ccs.kid()));
-        Self { key, id, credential: ccs.peer().credential().to_vec() }
+    ///
+    /// # Errors
+    /// [`Misuse`] if it has none.
+    pub fn pinned(key: KeyId, ccs: &Pinned) -> Result<Self, Misuse> {
+        let kid = ccs.kid().ok_or(Misuse::Parameter("a CCS without kid goes by value"))?;
+        Ok(Self { key, id: wire::encode(&CredentialId::Kid(kid)), credential: ccs.peer().credential().to_vec() })
+    }
+
+    /// A CCS sent whole (`kccs`).
+    pub fn ccs(key: KeyId, ccs: &Pinned) -> Self {
+        let ccs = ccs.peer().credential();
+        Self { key, id: wire::encode(&CredentialId::Ccs(ccs)), credential: ccs.to_vec() }
+    }
+
+    /// A CWT, an untagged COSE_Sign1, sent whole (`kcwt`).
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is not one item of deterministic CBOR.
+    pub fn cwt(key: KeyId, cwt: &[u8]) -> Result<Self, Malformed> {
+        let id = wire::encode(&CredentialId::Cwt(cwt));
+        wire::decode::<CredentialId<'_>>(&id)?;
+        Ok(Self { key, id, credential: cwt.to_vec() })
     }
 
     /// The key's number in the key store.
@@ -275,4 +303,65 @@ fn check_not_own(peer: &Peer, own: &OwnCredential) -> Result<(), Misbehaved> {
 /// A shared secret that is about to be mixed in.
 fn shared_secret() -> Prk {
     Secret::zeroed()
+}
+
+/// A step that did not happen.
+///
+/// Where this side's own machinery was at fault (a key store that is not ready, a random source that failed, a parameter
+/// that does not fit), nothing has been sent and the step is as it was: [`Stopped::again`] gives it back, and the same call
+/// can be repeated. After anything else the session is over (RFC 9528 §5.1).
+pub struct Stopped<S> {
+    error: Error,
+    step: Option<Box<S>>,
+}
+
+impl<S> Stopped<S> {
+    fn new(error: Error, step: S) -> Self {
+        let own_fault = matches!(error, Error::Backend(_) | Error::Misuse(_));
+        Self { error, step: own_fault.then(|| Box::new(step)) }
+    }
+
+    /// Why.
+    pub const fn error(&self) -> Error {
+        self.error
+    }
+
+    /// The step, to be tried again.
+    ///
+    /// # Errors
+    /// The reason, if the session is over.
+    pub fn again(self) -> Result<S, Error> {
+        self.step.map(|step| *step).ok_or(self.error)
+    }
+}
+
+impl<S> From<Stopped<S>> for Error {
+    fn from(stopped: Stopped<S>) -> Self {
+        stopped.error
+    }
+}
+
+impl<S> core::fmt::Debug for Stopped<S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Stopped").field("error", &self.error).field("again", &self.step.is_some()).finish()
+    }
+}
+
+/// The candidate that passes, with what `check` made of it; else why the first one did not.
+fn find<T>(
+    candidates: Candidates,
+    mut check: impl FnMut(&Peer) -> Result<T, Error>,
+) -> Result<(Verified<Peer>, T), Error> {
+    let mut first = None;
+    for peer in candidates {
+        match check(&peer) {
+            Ok(checked) => return Ok((peer, checked)),
+            // Says nothing about the peer.
+            Err(error @ Error::Backend(_)) => return Err(error),
+            Err(error) => {
+                first.get_or_insert(error);
+            }
+        }
+    }
+    Err(first.unwrap_or(Untrusted::Authentication.into()))
 }

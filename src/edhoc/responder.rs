@@ -3,16 +3,18 @@
 use alloc::vec::Vec;
 
 use crate::{
-    crypto::{Crypto, EphemeralKey, Hash, Rng},
+    crypto::{Crypto, EphemeralKey, Hash, PublicKey, Rng},
     edhoc::{
-        ConnectionId, Ead, EadItem, Method, OwnCredential, Proof, Session, Suite, check_not_own, check_usage,
+        ConnectionId, Ead, EadItem, Method, OwnCredential, Proof, Session, Stopped, Suite, check_not_own, check_usage,
+        find,
         message::{self, Plaintext},
         schedule::{self, Label, MessageCipher, Prk},
+        session::{Names, SessionKeys},
         shared_secret,
     },
     error::{Error, Misbehaved},
     store::KeyStore,
-    trust::{CredentialId, Peer, Verified},
+    trust::{Candidates, CredentialId, Peer},
     wire,
 };
 
@@ -34,7 +36,8 @@ pub fn read(message_1: &[u8], methods: &[Method], suites: &[Suite], crypto: &dyn
     if read.suites.last() != Some(&suite.number) {
         return Err(Misbehaved::WrongSuite.into());
     }
-    Ok(Message1 { method, suite, g_x: read.g_x.to_vec(), c_i: read.c_i, h_message_1: crypto.sha256(&[message_1]), ead })
+    let h_message_1 = crypto.sha256(&[message_1]);
+    Ok(Message1 { method, suite, g_x: read.g_x.to_vec(), c_i: read.c_i, h_message_1, ead, exchange: None })
 }
 
 /// message_1 is decoded. Nobody has authenticated it, and no key has been made for it.
@@ -46,6 +49,17 @@ pub struct Message1 {
     c_i: ConnectionId,
     h_message_1: Hash,
     ead: Ead,
+    /// From a first attempt to write: a key store that is asked again is asked the same.
+    exchange: Option<Exchange>,
+}
+
+/// The ephemeral exchange, done.
+#[derive(Debug)]
+struct Exchange {
+    ephemeral: EphemeralKey,
+    g_xy: Prk,
+    /// Where a static key will meet G_X again: decompressed once.
+    g_x_point: Option<PublicKey>,
 }
 
 impl Message1 {
@@ -64,34 +78,80 @@ impl Message1 {
     /// # Errors
     /// [`Misbehaved::CriticalEad`] if a critical item of EAD_1 was not taken; [`Misbehaved::InvalidPoint`] for a bad
     /// G_X; [`Misbehaved::SameConnectionId`]; [`Misuse`](crate::error::Misuse) for more than the longest message; a
-    /// failure of the key store.
+    /// failure of the key store or the random source. The ephemeral key is made once: a call that is repeated asks the key
+    /// store for the same signature, if its other arguments are the same.
     pub fn write(
-        self,
+        mut self,
         c_r: &ConnectionId,
         own: &OwnCredential,
         ead_2: &[EadItem<'_>],
         keys: &dyn KeyStore,
         crypto: &dyn Crypto,
         rng: &mut dyn Rng,
-    ) -> Result<(AwaitMessage3, Vec<u8>), Error> {
+    ) -> Result<(AwaitMessage3, Vec<u8>), Stopped<Self>> {
+        let exchange = match self.exchange(c_r, crypto, rng) {
+            Ok(exchange) => exchange,
+            Err(error) => return Err(Stopped::new(error, self)),
+        };
+        match self.make(&exchange, c_r, own, ead_2, keys, crypto) {
+            Ok((th_3, prk_3e2m, message_2)) => {
+                let names = Names { suite: self.suite, own: c_r.clone(), peer: self.c_i };
+                let ephemeral = exchange.ephemeral;
+                Ok((AwaitMessage3 { method: self.method, names, ephemeral, th_3, prk_3e2m }, message_2))
+            }
+            Err(error) => {
+                self.exchange = Some(exchange);
+                Err(Stopped::new(error, self))
+            }
+        }
+    }
+
+    fn exchange(&mut self, c_r: &ConnectionId, crypto: &dyn Crypto, rng: &mut dyn Rng) -> Result<Exchange, Error> {
         self.ead.end()?;
         if *c_r == self.c_i {
             return Err(Misbehaved::SameConnectionId.into());
         }
-        let signs = self.method.responder_signs();
+        if let Some(exchange) = self.exchange.take() {
+            return Ok(exchange);
+        }
         let mut g_xy = shared_secret();
-        let ephemeral = crypto.encapsulate(self.suite.group, &self.g_x, rng, &mut g_xy)?;
+        if self.method.responder_signs() {
+            let ephemeral = crypto.encapsulate(self.suite.group, &self.g_x, rng, &mut g_xy)?;
+            return Ok(Exchange { ephemeral, g_xy, g_x_point: None });
+        }
+        // A static key is of a Diffie-Hellman group: G_X and G_Y have one form, which is not the other ones of a point.
+        if self.g_x.len() != self.suite.g_y_len {
+            return Err(Misbehaved::InvalidPoint.into());
+        }
+        let g_x = crypto.point(&self.g_x)?;
+        let ephemeral = crypto.generate(self.suite.group, rng)?;
+        crypto.agree(&ephemeral, &g_x, &mut g_xy)?;
+        Ok(Exchange { ephemeral, g_xy, g_x_point: Some(g_x) })
+    }
+
+    /// TH_3, PRK_3e2m and message_2.
+    fn make(
+        &self,
+        exchange: &Exchange,
+        c_r: &ConnectionId,
+        own: &OwnCredential,
+        ead_2: &[EadItem<'_>],
+        keys: &dyn KeyStore,
+        crypto: &dyn Crypto,
+    ) -> Result<(Hash, Prk, Vec<u8>), Error> {
+        let Exchange { ephemeral, g_xy, g_x_point } = exchange;
         let th_2 = schedule::th_2(ephemeral.public(), &self.h_message_1, crypto);
-        let prk_2e = schedule::prk_2e(&th_2, &g_xy, crypto);
-        let static_prk = if signs {
-            None
-        } else {
-            let mut g_rx = shared_secret();
-            keys.agree(own.key, &crypto.point(&self.g_x)?, &mut g_rx)?;
-            Some(schedule::mix_static(&prk_2e, Label::Salt3e2m, &th_2, &g_rx, crypto)?)
+        let prk_2e = schedule::prk_2e(&th_2, g_xy, crypto);
+        let static_prk = match g_x_point {
+            None => None,
+            Some(g_x) => {
+                let mut g_rx = shared_secret();
+                keys.agree(own.key, g_x, &mut g_rx)?;
+                Some(schedule::mix_static(&prk_2e, Label::Salt3e2m, &th_2, &g_rx, crypto)?)
+            }
         };
         let prk_3e2m = static_prk.as_ref().unwrap_or(&prk_2e);
-        let ead = message::encode_ead(ead_2);
+        let (ead, signs) = (message::encode_ead(ead_2), self.method.responder_signs());
         let proof =
             Proof { prk: prk_3e2m, label: Label::Mac2, th: &th_2, ead: &ead, signs, mac_len: self.suite.mac_len };
         let proof = own.prove(&proof, Some(c_r), keys, crypto)?;
@@ -100,8 +160,7 @@ impl Message1 {
         schedule::xor_keystream_2(&prk_2e, &th_2, &mut ciphertext_2, crypto)?;
         let message_2 = message::sendable(message::encode_message_2(ephemeral.public(), &ciphertext_2))?;
         let th_3 = schedule::th_next(&th_2, &plaintext_2, &own.credential, crypto);
-        let prk_3e2m = static_prk.unwrap_or(prk_2e);
-        Ok((AwaitMessage3 { method: self.method, suite: self.suite, ephemeral, th_3, prk_3e2m }, message_2))
+        Ok((th_3, static_prk.unwrap_or(prk_2e), message_2))
     }
 }
 
@@ -109,7 +168,7 @@ impl Message1 {
 #[derive(Debug)]
 pub struct AwaitMessage3 {
     method: Method,
-    suite: Suite,
+    names: Names,
     ephemeral: EphemeralKey,
     th_3: Hash,
     prk_3e2m: Prk,
@@ -121,10 +180,17 @@ impl AwaitMessage3 {
     /// # Errors
     /// [`Untrusted::Authentication`](crate::error::Untrusted::Authentication) or
     /// [`Malformed`](crate::error::Malformed); the session is over.
-    pub fn read(self, message_3: &[u8], crypto: &dyn Crypto) -> Result<Message3, Error> {
-        let cipher = MessageCipher::new(self.suite, &self.prk_3e2m, (Label::K3, Label::Iv3), &self.th_3, crypto)?;
-        let plaintext = Plaintext::read_3(cipher.open(message_3, crypto)?)?;
-        Ok(Message3 { sent: self, plaintext })
+    pub fn read(self, message_3: &[u8], crypto: &dyn Crypto) -> Result<Message3, Stopped<Self>> {
+        match self.decrypt(message_3, crypto) {
+            Ok(plaintext) => Ok(Message3 { sent: self, plaintext }),
+            Err(error) => Err(Stopped::new(error, self)),
+        }
+    }
+
+    fn decrypt(&self, message_3: &[u8], crypto: &dyn Crypto) -> Result<Plaintext, Error> {
+        let labels = (Label::K3, Label::Iv3);
+        let cipher = MessageCipher::new(self.names.suite, &self.prk_3e2m, labels, &self.th_3, crypto)?;
+        Ok(Plaintext::read_3(cipher.open(message_3, crypto)?)?)
     }
 }
 
@@ -149,40 +215,62 @@ impl Message3 {
         &mut self.plaintext.ead
     }
 
-    /// Checks Signature_or_MAC_3 under the verified credential (§5.4.3). From here on the initiator is who it says.
+    /// Checks Signature_or_MAC_3 under the verified credential, or under each of several that go by the same `kid` (§5.4.3).
+    /// From here on the initiator is who it says.
     ///
     /// # Errors
     /// [`Untrusted`](crate::error::Untrusted) or [`Misbehaved::OwnCredential`]; the session is over.
     pub fn accept(
         self,
-        peer: Verified<Peer>,
+        peer: impl Into<Candidates>,
         own: &OwnCredential,
         crypto: &dyn Crypto,
-    ) -> Result<Message3Accepted, Error> {
-        let Self { sent, plaintext } = self;
-        let signs = sent.method.initiator_signs();
-        check_not_own(&peer, own)?;
-        check_usage(&peer, signs)?;
-        let prk_4e3m = if signs {
-            sent.prk_3e2m
+    ) -> Result<Message3Accepted, Stopped<Self>> {
+        match find(peer.into(), |peer| self.check(peer, own, crypto)) {
+            Ok((peer, (cipher, th_4, keys))) => {
+                let Self { sent: AwaitMessage3 { names, th_3, .. }, plaintext } = self;
+                Ok(Message3Accepted {
+                    session: Session::new(peer, names, th_4, keys),
+                    cipher,
+                    th_3,
+                    ead: plaintext.ead,
+                })
+            }
+            Err(error) => Err(Stopped::new(error, self)),
+        }
+    }
+
+    fn check(
+        &self,
+        peer: &Peer,
+        own: &OwnCredential,
+        crypto: &dyn Crypto,
+    ) -> Result<(MessageCipher, Hash, SessionKeys), Error> {
+        let Self { sent: AwaitMessage3 { names: Names { suite, .. }, ephemeral, th_3, prk_3e2m, .. }, plaintext } =
+            self;
+        let signs = self.sent.method.initiator_signs();
+        check_not_own(peer, own)?;
+        check_usage(peer, signs)?;
+        let static_prk = if signs {
+            None
         } else {
             let mut g_iy = shared_secret();
-            crypto.agree(&sent.ephemeral, peer.public_key(), &mut g_iy)?;
-            schedule::mix_static(&sent.prk_3e2m, Label::Salt4e3m, &sent.th_3, &g_iy, crypto)?
+            crypto.agree(ephemeral, peer.public_key(), &mut g_iy)?;
+            Some(schedule::mix_static(prk_3e2m, Label::Salt4e3m, th_3, &g_iy, crypto)?)
         };
+        let prk_4e3m = static_prk.as_ref().unwrap_or(prk_3e2m);
         Proof {
-            prk: &prk_4e3m,
+            prk: prk_4e3m,
             label: Label::Mac3,
-            th: &sent.th_3,
+            th: th_3,
             ead: plaintext.ead.bytes(),
             signs,
-            mac_len: sent.suite.mac_len,
+            mac_len: suite.mac_len,
         }
-        .check(&peer, &plaintext.id_cred, None, &plaintext.proof, crypto)?;
-        let th_4 = schedule::th_next(&sent.th_3, &plaintext.bytes, peer.credential(), crypto);
-        let cipher = MessageCipher::new(sent.suite, &prk_4e3m, (Label::K4, Label::Iv4), &th_4, crypto)?;
-        let session = Session::new(peer, &prk_4e3m, th_4, crypto)?;
-        Ok(Message3Accepted { session, cipher, th_3: sent.th_3, ead: plaintext.ead })
+        .check(peer, &plaintext.id_cred, None, &plaintext.proof, crypto)?;
+        let th_4 = schedule::th_next(th_3, &plaintext.bytes, peer.credential(), crypto);
+        let cipher = MessageCipher::new(*suite, prk_4e3m, (Label::K4, Label::Iv4), &th_4, crypto)?;
+        Ok((cipher, th_4, SessionKeys::new(prk_4e3m, &th_4, crypto)?))
     }
 }
 
@@ -221,9 +309,15 @@ impl Message3Accepted {
     /// # Errors
     /// [`Misbehaved::CriticalEad`] if a critical item of EAD_3 was not taken; [`Misuse`](crate::error::Misuse) for EAD
     /// items beyond the longest message.
-    pub fn write(self, ead_4: &[EadItem<'_>], crypto: &dyn Crypto) -> Result<(Session, Vec<u8>), Error> {
+    pub fn write(self, ead_4: &[EadItem<'_>], crypto: &dyn Crypto) -> Result<(Session, Vec<u8>), Stopped<Self>> {
+        match self.make(ead_4, crypto) {
+            Ok(message_4) => Ok((self.session, message_4)),
+            Err(error) => Err(Stopped::new(error, self)),
+        }
+    }
+
+    fn make(&self, ead_4: &[EadItem<'_>], crypto: &dyn Crypto) -> Result<Vec<u8>, Error> {
         self.ead.end()?;
-        let message_4 = message::sendable(self.cipher.seal(&message::encode_ead(ead_4), crypto)?)?;
-        Ok((self.session, message_4))
+        Ok(message::sendable(self.cipher.seal(&message::encode_ead(ead_4), crypto)?)?)
     }
 }

@@ -35,6 +35,7 @@ pub(super) enum Label {
     K4 = 8,
     Iv4 = 9,
     PrkExporter = 10,
+    KeyUpdate = 11,
 }
 
 /// EDHOC_KDF: HKDF-Expand over `info = (info_label, context, length)` (RFC 9528 §4.1.2).

@@ -17,11 +17,11 @@ use crate::{
     aka::{self, Challenge},
     credential::{Activation, Algorithm, Installed, Offered, Previous, Txn, Usim},
     crypto::{Crypto, Hash, Rng, SecretBytes},
-    edhoc::{ConnectionId, EadItem, Method, OwnCredential, Session, Suite, initiator},
+    edhoc::{self, ConnectionId, EadItem, Method, OwnCredential, PeerError, Session, Suite, initiator},
     error::{Backend, Error, Malformed, Misbehaved, Misuse, Refused},
     identity::{Domain, PeerName, Role, Supi},
     provisioning::{
-        Millis,
+        Millis, is_key_store,
         message::{
             self, Complete, Confirm, Counter, DeviceState, EAD_LABEL, Event, Hello, MAX_CHOICES, MAX_RECEIPTS, Offer,
             Operation, PackageOffer, Receipt, Request, Terms,
@@ -42,8 +42,8 @@ pub struct Config {
     pub domain: Domain,
     /// Who authenticates how.
     pub method: Method,
-    /// Suites in falling preference, up to the one to propose, which is the last. After
-    /// [`Refused::WrongSuite`] start again with the next of [`Suite::ALL`] added at the end.
+    /// Suites in falling preference, at most eight. The first is proposed; if the operator does not run it, the first that it
+    /// does run (RFC 9528 §6.3.1).
     pub suites: Vec<Suite>,
     /// How long and how often to ask.
     pub retry: Retry,
@@ -62,10 +62,10 @@ pub struct Retry {
 const MAX_PAUSE: u64 = 60_000;
 
 impl Config {
-    /// Method 0 in the profile's first suite, two seconds, eight attempts.
+    /// Method 0, all suites, two seconds, eight attempts.
     pub fn new(own: OwnCredential, domain: Domain) -> Self {
         let retry = Retry { first: 2_000, attempts: 8 };
-        Self { own, domain, method: Method::SignSign, suites: alloc::vec![Suite::GCM], retry }
+        Self { own, domain, method: Method::SignSign, suites: Suite::ALL.to_vec(), retry }
     }
 }
 
@@ -142,6 +142,8 @@ pub struct Device {
     durable: Durable,
     operation: Operation,
     txn: Txn,
+    /// How many of the suites message_1 has named.
+    proposed: usize,
     state: State,
     /// SHA-256 of the last message that was taken in.
     taken: Option<Hash>,
@@ -155,7 +157,11 @@ pub struct Device {
 #[derive(Debug)]
 enum State {
     AwaitMessage2(initiator::AwaitMessage2),
+    /// The operator is authenticated; the key store has still to make message_3.
+    Answering(Box<initiator::Message2Accepted>),
     AwaitMessage4(Box<initiator::AwaitMessage4>),
+    /// The package is there; the key store has still to sign the receipt.
+    Installing(Box<Session>, Vec<u8>),
     AwaitComplete(Channel),
     Ended,
 }
@@ -189,14 +195,8 @@ impl Device {
         durable.requests = durable.requests.checked_add(1).ok_or(Misuse::NotNow("request counter used up"))?;
         durable.txn = Some(txn);
 
-        let hello = Hello { domain: config.domain, concealed_id: None, relay: None, cookie: None };
-        let proposal = initiator::Proposal {
-            method: config.method,
-            suites: &config.suites,
-            c_i: &ConnectionId::random(platform.rng, None)?,
-            ead_1: &[EadItem { label: EAD_LABEL, critical: true, value: Some(&wire::encode(&hello)) }],
-        };
-        let (handshake, message_1) = initiator::start(&proposal, platform.crypto, platform.rng)?;
+        let suites = config.suites.get(..1).unwrap_or_default();
+        let (handshake, message_1) = propose(&config, suites, platform)?;
         // Last, so that a start that fails writes nothing; and before message_1 can leave.
         durable.commit(None, platform.subscriptions)?;
         let mut device = Self {
@@ -204,6 +204,7 @@ impl Device {
             durable,
             operation,
             txn,
+            proposed: 1,
             state: State::AwaitMessage2(handshake),
             taken: None,
             sent: Vec::new(),
@@ -225,18 +226,22 @@ impl Device {
             return Err(Malformed::TooLong.into());
         }
         let hash = platform.crypto.sha256(&[bytes]);
-        if self.taken == Some(hash) {
+        if self.taken == Some(hash) && !matches!(self.state, State::Answering(_) | State::Installing(..)) {
             return Ok(()); // A repetition: the answer to it is on its way, or lost and sent again by the timer.
         }
         // Look first, move second: bytes that cannot be the next message leave the state alone.
         match &mut self.state {
             State::AwaitMessage2(_) | State::AwaitMessage4(_) => {
-                if crate::edhoc::is_error_message(bytes) {
-                    let refused = crate::edhoc::read_error(bytes)?;
-                    return self.end(Err(refused.into()));
+                if edhoc::is_error_message(bytes) {
+                    let error = edhoc::read_error(bytes)?;
+                    return match self.proposal_after(&error) {
+                        Some(suites) => self.propose_again(suites, now, platform),
+                        None => self.end(Err(error.refused.into())),
+                    };
                 }
                 wire::decode::<&[u8]>(bytes)?;
             }
+            State::Answering(_) | State::Installing(..) => {}
             State::AwaitComplete(channel) => {
                 let text = channel.open(bytes, platform.crypto)?;
                 self.taken = Some(hash);
@@ -246,7 +251,9 @@ impl Device {
         }
         let result = match core::mem::replace(&mut self.state, State::Ended) {
             State::AwaitMessage2(handshake) => self.message_2(handshake, bytes, now, platform),
+            State::Answering(message) => self.answer(*message, now, platform),
             State::AwaitMessage4(handshake) => self.message_4(*handshake, bytes, now, platform),
+            State::Installing(session, offer) => self.offered(session, offer, now, platform),
             State::AwaitComplete(_) | State::Ended => Err(Misbehaved::UnexpectedMessage.into()),
         };
         match result {
@@ -254,9 +261,14 @@ impl Device {
                 self.taken = Some(hash);
                 Ok(())
             }
+            // The key store is not ready: the same message again, and it is asked again.
+            Err(error) if !matches!(self.state, State::Ended) => {
+                self.taken = Some(hash);
+                Err(error)
+            }
             Err(error) => {
                 // Only failures of the handshake itself are told: a refusal was the operator's own word.
-                if let Some(message) = crate::edhoc::error_message(&error, &self.config.suites) {
+                if let Some(message) = edhoc::error_message(&error, &self.config.suites) {
                     self.actions.push_back(Action::Send(message));
                 }
                 self.end(Err(error))
@@ -309,13 +321,51 @@ impl Device {
             voucher: terms.voucher.is_some(),
             evidence_formats: terms.evidence_formats,
         };
+        // Nothing is said to be authenticated that cannot be answered.
+        message.ead().end()?;
+        self.actions.push_back(Action::Authenticated(met));
+        self.answer(message, now, platform)
+    }
 
+    fn answer(
+        &mut self,
+        message: initiator::Message2Accepted,
+        now: Millis,
+        platform: &mut Platform<'_>,
+    ) -> Result<(), Error> {
         let request = wire::encode(&self.request());
         let ead_3 = [EadItem { label: EAD_LABEL, critical: true, value: Some(&request) }];
-        let (handshake, message_3) = message.write(&self.config.own, &ead_3, platform.keys, crypto)?;
-        self.state = State::AwaitMessage4(Box::new(handshake));
-        self.actions.push_back(Action::Authenticated(met));
-        self.send(message_3, now);
+        match message.write(&self.config.own, &ead_3, platform.keys, platform.crypto) {
+            Ok((handshake, message_3)) => {
+                self.state = State::AwaitMessage4(Box::new(handshake));
+                self.send(message_3, now);
+                Ok(())
+            }
+            Err(stopped) => {
+                let error = stopped.error();
+                if let (true, Ok(message)) = (is_key_store(error), stopped.again()) {
+                    self.state = State::Answering(Box::new(message));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The suites for a new message_1, if that is what the operator's error message asks for and it gets further down the
+    /// list: so there is an end to it.
+    fn proposal_after(&self, error: &PeerError<'_>) -> Option<usize> {
+        let (State::AwaitMessage2(_), Refused::WrongSuite) = (&self.state, error.refused) else { return None };
+        let proposed = self.config.suites.get(..self.proposed).unwrap_or_default();
+        let proposal = initiator::propose_again(&self.config.suites, proposed, &error.suites_r)?;
+        (proposal.len() > self.proposed).then_some(proposal.len())
+    }
+
+    fn propose_again(&mut self, suites: usize, now: Millis, platform: &mut Platform<'_>) -> Result<(), Error> {
+        let proposal = self.config.suites.get(..suites).unwrap_or_default();
+        let (handshake, message_1) = propose(&self.config, proposal, platform)?;
+        self.proposed = suites;
+        self.state = State::AwaitMessage2(handshake);
+        self.send(message_1, now);
         Ok(())
     }
 
@@ -348,9 +398,23 @@ impl Device {
         let mut message = handshake.read(bytes, platform.crypto)?;
         let offer = message::take_ead(message.ead())?;
         let session = message.complete()?;
+        self.offered(Box::new(session), offer, now, platform)
+    }
+
+    fn offered(
+        &mut self,
+        session: Box<Session>,
+        offer: Vec<u8>,
+        now: Millis,
+        platform: &mut Platform<'_>,
+    ) -> Result<(), Error> {
         match wire::decode(&offer)? {
-            Offer::Package(offer) if self.operation == Operation::Provision => {
-                self.install(&offer, &session, now, platform)
+            Offer::Package(package) if self.operation == Operation::Provision => {
+                let result = self.install(&package, &session, now, platform);
+                if result.is_err_and(is_key_store) {
+                    self.state = State::Installing(session, offer);
+                }
+                result
             }
             Offer::Status(status) if self.operation == Operation::Resume => {
                 self.finish(&status.txn, status.acknowledged, platform.subscriptions)
@@ -444,6 +508,22 @@ impl Device {
         self.actions.push_back(Action::Finished(result));
         result
     }
+}
+
+/// message_1, naming `suites`, of which it proposes the last.
+fn propose(
+    config: &Config,
+    suites: &[Suite],
+    platform: &mut Platform<'_>,
+) -> Result<(initiator::AwaitMessage2, Vec<u8>), Error> {
+    let hello = Hello { domain: config.domain, concealed_id: None, relay: None, cookie: None };
+    let proposal = initiator::Proposal {
+        method: config.method,
+        suites,
+        c_i: &ConnectionId::random(platform.rng, None)?,
+        ead_1: &[EadItem { label: EAD_LABEL, critical: true, value: Some(&wire::encode(&hello)) }],
+    };
+    initiator::start(&proposal, platform.crypto, platform.rng)
 }
 
 /// What a device's store says it has: the subscription, and whether the operator has confirmed it. `None` on a device

@@ -45,11 +45,18 @@ pub mod question;
 
 mod record;
 
+use crate::error::{Backend, Error};
+
 pub use self::{
     device::{Device, Platform},
     operator::{Desk, Operator},
     question::{Answer, Question},
 };
+
+/// Whether the key store is slow or has failed: then a machine stays where it is, and the same message makes it ask again.
+const fn is_key_store(error: Error) -> bool {
+    matches!(error, Error::Backend(Backend::Key | Backend::KeyPending))
+}
 
 /// Milliseconds since any fixed moment: for timers only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -21,7 +21,7 @@ use crate::{
     error::{Backend, Code, Error, Malformed, Misbehaved, Misuse},
     identity::{Domain, Role, Supi},
     provisioning::{
-        Millis,
+        Millis, is_key_store,
         log::{Confirmed, LogEntry, Offered},
         message::{
             self, Complete, Confirm, EAD_LABEL, Event, Hello, Offer, Operation, PackageOffer, Receipt, Refusal,
@@ -119,6 +119,8 @@ pub struct Operator {
 #[derive(Debug)]
 enum State {
     AwaitMessage1,
+    /// message_1 is read; the key store has still to make message_2.
+    Greeting(Box<responder::Message1>, ConnectionId),
     AwaitMessage3(responder::AwaitMessage3),
     Appraising(Box<Case>),
     Reserving(Box<Case>),
@@ -185,7 +187,7 @@ impl Operator {
             return Err(Malformed::TooLong.into());
         }
         let hash = desk.crypto.sha256(&[bytes]);
-        if self.taken == Some(hash) {
+        if self.taken == Some(hash) && !matches!(self.state, State::Greeting(..)) {
             // A repetition: the same bytes again, or nothing while the answer is still in the making.
             self.actions.extend(self.sent.clone().map(Action::Send));
             return Ok(());
@@ -194,14 +196,17 @@ impl Operator {
         match &mut self.state {
             // Never an error for an error: two operators would go on with that for ever.
             State::AwaitMessage1 => {
-                if let Ok(refused) = edhoc::read_error(bytes) {
-                    return Err(refused.into());
+                if let Ok(error) = edhoc::read_error(bytes) {
+                    return Err(error.refused.into());
                 }
             }
+            // Another device is not this one.
+            State::Greeting(..) if self.taken != Some(hash) => return Err(Misbehaved::UnexpectedMessage.into()),
+            State::Greeting(..) => {}
             State::AwaitMessage3(_) => {
                 if edhoc::is_error_message(bytes) {
-                    let refused = edhoc::read_error(bytes)?;
-                    return self.end(Err(refused.into()));
+                    let error = edhoc::read_error(bytes)?;
+                    return self.end(Err(error.refused.into()));
                 }
                 wire::decode::<&[u8]>(bytes)?;
             }
@@ -216,13 +221,24 @@ impl Operator {
         }
         let result = match core::mem::replace(&mut self.state, State::Ended) {
             State::AwaitMessage1 => self.message_1(bytes, now, desk),
+            State::Greeting(message, c_r) => self.greet(*message, c_r, now, desk),
             State::AwaitMessage3(handshake) => self.message_3(handshake, bytes, desk),
             _ => Err(Misbehaved::UnexpectedMessage.into()),
         };
         self.taken = Some(hash);
         result.or_else(|error| {
+            // The key store is not ready: the same message again, and it is asked again.
+            if !matches!(self.state, State::Ended) {
+                return Err(error);
+            }
             if let Some(message) = edhoc::error_message(&error, &self.config.suites) {
                 self.send(message);
+            }
+            // RFC 9528 §6.3.1: the device asks again with another suite, and nothing stands in its way.
+            if error == Misbehaved::WrongSuite.into() {
+                self.state = State::AwaitMessage1;
+                self.wait(now);
+                return Err(error);
             }
             self.end(Err(error))
         })
@@ -307,13 +323,25 @@ impl Operator {
     // ------------------------------------------------------------------------------------------ the messages
 
     fn message_1(&mut self, bytes: &[u8], now: Millis, desk: &mut Desk<'_>) -> Result<(), Error> {
-        let Config { own, domain, methods, suites, evidence_formats, patience } = &self.config;
+        let Config { domain, methods, suites, .. } = &self.config;
         let mut message = responder::read(bytes, methods, suites, desk.crypto)?;
         let hello = message::take_ead(message.unverified_ead())?;
         let hello: Hello<'_> = wire::decode(&hello)?;
         if hello.domain != *domain {
             return Err(Misbehaved::WrongDomain.into());
         }
+        let c_r = ConnectionId::random(desk.rng, Some(message.c_i()))?;
+        self.greet(message, c_r, now, desk)
+    }
+
+    fn greet(
+        &mut self,
+        message: responder::Message1,
+        c_r: ConnectionId,
+        now: Millis,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), Error> {
+        let Config { own, domain, evidence_formats, .. } = &self.config;
         let terms = wire::encode(&Terms {
             domain: *domain,
             evidence_formats: evidence_formats
@@ -323,14 +351,22 @@ impl Operator {
             voucher: None,
         });
         let ead_2 = [EadItem { label: EAD_LABEL, critical: true, value: Some(&terms) }];
-        let c_r = ConnectionId::random(desk.rng, Some(message.c_i()))?;
-        let (handshake, message_2) = message.write(&c_r, own, &ead_2, desk.keys, desk.crypto, desk.rng)?;
-        let deadline = now.after(*patience);
-        self.deadline = Some(deadline);
-        self.state = State::AwaitMessage3(handshake);
-        self.send(message_2);
-        self.actions.push_back(Action::WakeAt(deadline));
-        Ok(())
+        match message.write(&c_r, own, &ead_2, desk.keys, desk.crypto, desk.rng) {
+            Ok((handshake, message_2)) => {
+                self.state = State::AwaitMessage3(handshake);
+                self.send(message_2);
+                self.wait(now);
+                Ok(())
+            }
+            Err(stopped) => {
+                let error = stopped.error();
+                if let (true, Ok(message)) = (is_key_store(error), stopped.again()) {
+                    self.state = State::Greeting(Box::new(message), c_r);
+                    self.wait(now);
+                }
+                Err(error)
+            }
+        }
     }
 
     fn message_3(
@@ -581,6 +617,12 @@ impl Operator {
     fn send(&mut self, bytes: Vec<u8>) {
         self.sent = Some(bytes.clone());
         self.actions.push_back(Action::Send(bytes));
+    }
+
+    fn wait(&mut self, now: Millis) {
+        let deadline = now.after(self.config.patience);
+        self.deadline = Some(deadline);
+        self.actions.push_back(Action::WakeAt(deadline));
     }
 
     fn end(&mut self, result: Result<(), Error>) -> Result<(), Error> {

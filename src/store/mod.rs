@@ -20,6 +20,10 @@ use crate::{
 pub struct KeyId(pub u32);
 
 /// Identity keys that work at home: nothing here returns a private key.
+///
+/// A store that is slow (an HSM across a network, a secure element on a bus) may answer [`Backend::KeyPending`] and have
+/// the result ready when it is asked the same again: every step of a handshake that asks it can be repeated, with the same
+/// arguments.
 pub trait KeyStore {
     /// The public half.
     ///

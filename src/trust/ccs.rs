@@ -1,21 +1,22 @@
-//! Raw public keys: a CWT Claims Set that this party was given beforehand and finds again by `kid`.
+//! Raw public keys: a CWT Claims Set that this party was given beforehand and finds again by its `kid`, or by all of its
+//! bytes when it is sent by value.
 //!
 //! ```text
 //! ccs = { 2: sub tstr, ? 4: exp uint, ? 5: nbf uint, 8: cnf { 1: COSE_Key } }      RFC 8392 §3, RFC 8747 §3.2
-//! COSE_Key = { 1: 2, 2: kid bstr, -1: 1, -2: x bstr .size 32, -3: y bstr .size 32 / bool }  RFC 9053 §7.1.1
+//! COSE_Key = { 1: 2, ? 2: kid bstr, -1: 1, -2: x bstr .size 32, -3: y bstr .size 32 / bool }  RFC 9053 §7.1.1
 //! ```
 //!
 //! A CCS is not signed. What makes it worth anything is that somebody put it here on purpose, for one role and one
 //! domain: [`Pinned::from_ccs`] is that act, so it is for bytes from a configuration, never from a message.
 //!
-//! `sub` is required, because a credential without an identity opens the door to misbinding (RFC 9528 Appendix D.2),
-//! and so is `kid`. Other claims with non-negative numbers are skipped; they stay in the transcript, which holds the
+//! `sub` is required, because a credential without an identity opens the door to misbinding (RFC 9528 Appendix D.2).
+//! Other claims with non-negative numbers are skipped; they stay in the transcript, which holds the
 //! bytes as given. A COSE_Key that restricts itself (`alg`, `key_ops`) is refused, since the restriction would not be
 //! kept here.
 
 use alloc::boxed::Box;
 
-use super::{Date, MAX_KID, Peer, Usage};
+use super::{CredentialId, Date, MAX_KID, Peer, Usage};
 use crate::{
     crypto::{Crypto, PublicKey},
     error::{Malformed, Result, Untrusted},
@@ -29,7 +30,7 @@ const EC2: u64 = 2;
 const P_256: u64 = 1;
 
 wire_map! {
-    struct Claims<'a> {
+    pub(super) struct Claims<'a> {
         2 => sub: &'a str,
         4 => exp: Option<u64>,
         5 => nbf: Option<u64>,
@@ -46,7 +47,7 @@ wire_map! {
 wire_map! {
     struct CoseKey<'a> {
         1 => kty: u64,
-        2 => kid: &'a [u8],
+        2 => kid: Option<&'a [u8]>,
         3 => alg: Option<Raw<'a>>,
         4 => key_ops: Option<Raw<'a>>,
         -1 => crv: u64,
@@ -94,12 +95,55 @@ impl CoseKey<'_> {
     }
 }
 
-/// A raw public key accepted by its `kid`, for one role and one domain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pinned {
-    kid: Box<[u8]>,
+impl Claims<'_> {
+    pub(super) fn kid(&self) -> Result<Option<Box<[u8]>>, Malformed> {
+        match self.cnf.key.kid {
+            Some(kid) if kid.len() > MAX_KID => Err(Malformed::TooLong),
+            kid => Ok(kid.map(Box::from)),
+        }
+    }
+
+    pub(super) fn public_key(&self, crypto: &dyn Crypto) -> Result<PublicKey> {
+        self.cnf.key.point(crypto)
+    }
+
+    /// Whom these claims are about, with `credential` as CRED_x.
+    pub(super) fn peer(&self, credential: &[u8], role: Role, domain: Domain, crypto: &dyn Crypto) -> Result<Peer> {
+        let name: PeerName = self.sub.parse()?;
+        Ok(Peer::new(credential, self.public_key(crypto)?, name, role, domain, Usage::ANY))
+    }
+
+    pub(super) fn validity(&self) -> Validity {
+        Validity { not_before: self.nbf.map(Date), expires: self.exp.map(Date) }
+    }
+}
+
+/// `nbf` and `exp` (RFC 8392 §3.1.4 and §3.1.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Validity {
     not_before: Option<Date>,
     expires: Option<Date>,
+}
+
+impl Validity {
+    /// Without a clock nothing can be said.
+    pub(super) fn check(self, date: Option<Date>) -> Result<(), Untrusted> {
+        let Some(date) = date else { return Ok(()) };
+        if self.not_before.is_some_and(|not_before| date < not_before) {
+            return Err(Untrusted::NotYetValid);
+        }
+        if self.expires.is_some_and(|expires| date >= expires) {
+            return Err(Untrusted::Expired);
+        }
+        Ok(())
+    }
+}
+
+/// A raw public key that is believed, for one role and one domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pinned {
+    kid: Option<Box<[u8]>>,
+    validity: Validity,
     peer: Peer,
 }
 
@@ -111,22 +155,12 @@ impl Pinned {
     /// [`InvalidPoint`](crate::error::Misbehaved::InvalidPoint) if its key is no point of P-256.
     pub fn from_ccs(ccs: &[u8], role: Role, domain: Domain, crypto: &dyn Crypto) -> Result<Self> {
         let claims: Claims<'_> = decode(ccs)?;
-        let key = &claims.cnf.key;
-        if key.kid.len() > MAX_KID {
-            return Err(Malformed::TooLong.into());
-        }
-        let name: PeerName = claims.sub.parse()?;
-        Ok(Self {
-            kid: key.kid.into(),
-            not_before: claims.nbf.map(Date),
-            expires: claims.exp.map(Date),
-            peer: Peer::new(ccs, key.point(crypto)?, name, role, domain, Usage::ANY),
-        })
+        Ok(Self { kid: claims.kid()?, validity: claims.validity(), peer: claims.peer(ccs, role, domain, crypto)? })
     }
 
-    /// The identifier that a peer names this key by.
-    pub const fn kid(&self) -> &[u8] {
-        &self.kid
+    /// The identifier that a peer may name this key by.
+    pub fn kid(&self) -> Option<&[u8]> {
+        self.kid.as_deref()
     }
 
     /// Whom it belongs to. Pinned, so as believed as it will ever be; but only [`verify`](super::verify) holds it
@@ -135,20 +169,22 @@ impl Pinned {
         &self.peer
     }
 
-    /// Whether it may be looked up so.
-    pub(super) fn is_for(&self, role: Role, domain: Domain, kid: &[u8]) -> bool {
-        self.peer.role() == role && self.peer.domain() == domain && *self.kid == *kid
+    pub(super) fn into_peer(self) -> Peer {
+        self.peer
     }
 
-    /// RFC 8392 §3.1.4 and §3.1.5. Without a clock nothing can be said.
+    /// Whether `claimed` may mean this key: it has its `kid`, or is the same CCS byte for byte, and the role and the
+    /// domain are right.
+    pub fn is_for(&self, role: Role, domain: Domain, claimed: &CredentialId<'_>) -> bool {
+        let named = match claimed {
+            CredentialId::Kid(kid) => self.kid() == Some(*kid),
+            CredentialId::Ccs(ccs) => self.peer.credential() == *ccs,
+            CredentialId::Chain(_) | CredentialId::Thumbprint { .. } | CredentialId::Cwt(_) => false,
+        };
+        named && self.peer.role() == role && self.peer.domain() == domain
+    }
+
     pub(super) fn check_date(&self, date: Option<Date>) -> Result<(), Untrusted> {
-        let Some(date) = date else { return Ok(()) };
-        if self.not_before.is_some_and(|not_before| date < not_before) {
-            return Err(Untrusted::NotYetValid);
-        }
-        if self.expires.is_some_and(|expires| date >= expires) {
-            return Err(Untrusted::Expired);
-        }
-        Ok(())
+        self.validity.check(date)
     }
 }

@@ -4,7 +4,8 @@
 //! ID_CRED_x ─▶ CredentialId ─▶ verify(.., anchors, ..) ─▶ Verified<Peer> ─▶ edhoc checks Signature_or_MAC over CRED_x
 //!              claimed            │                        believed, if that check holds too
 //!                                 ├ x5chain, x5t ─▶ x509   RFC 5280 path to an Anchor of this role and domain
-//!                                 └ kid ──────────▶ ccs    a Pinned key of this role and domain
+//!                                 ├ kcwt ─────────▶ cwt    signed by an Issuer for this role and domain
+//!                                 └ kid, kccs ────▶ ccs    a Pinned key of this role and domain
 //! ```
 //!
 //! **Anchors are data; validation is ours.** [`TrustAnchors`] only finds anchors, chains and pinned keys. Each
@@ -13,11 +14,16 @@
 //! identity for production. No setting turns a check off.
 //!
 //! `Verified<Peer>` says that the *credential* is good: this name holds this key, for this role, in this domain. That
-//! the peer holds the private key is shown only by the signature or MAC in `edhoc`.
+//! the peer holds the private key is shown only by the signature or MAC in `edhoc`. A `kid` need not be unique (RFC 9528
+//! §3.5.3), so [`verify`] gives [`Candidates`], and that check tells which of them it is.
 //!
-//! Not here: `x5bag`, `x5u` (RFC 9360), CWT and CCS by value, revocation.
+//! Nobody is believed on first sight: a CCS sent by value counts only if it is pinned already. [`learn`] is the way to
+//! say otherwise, and has to be said.
+//!
+//! Not here: `x5bag`, `x5u` (RFC 9360), C509, revocation; an ID_CRED_x of more than one header parameter.
 
 pub mod ccs;
+pub mod cwt;
 pub mod x509;
 
 use alloc::{boxed::Box, vec::Vec};
@@ -25,7 +31,7 @@ use core::{fmt, ops::Deref};
 
 use arrayvec::ArrayVec;
 
-pub use self::{ccs::Pinned, x509::Anchor};
+pub use self::{ccs::Pinned, cwt::Issuer, x509::Anchor};
 use crate::{
     crypto::{Crypto, HASH_LEN, Hash, PublicKey},
     error::{Malformed, Misuse, Result, Untrusted},
@@ -42,6 +48,9 @@ pub const MAX_CERTIFICATE: usize = 2048;
 /// Longest key identifier, in bytes.
 pub const MAX_KID: usize = 64;
 
+/// Most credentials that one `kid` may mean.
+pub const MAX_CANDIDATES: usize = 4;
+
 /// COSE hash algorithm SHA-256 (RFC 9054 §2.1).
 pub const SHA_256: i64 = -16;
 
@@ -53,6 +62,10 @@ const SHORT_HASH_LEN: usize = 8;
 
 /// COSE header `kid` (RFC 9052 §3.1).
 const KID: i64 = 4;
+/// COSE header `kcwt` (RFC 9528 §10.6).
+const KCWT: i64 = 13;
+/// COSE header `kccs` (RFC 9528 §10.6).
+const KCCS: i64 = 14;
 /// COSE header `x5chain` (RFC 9360 §2).
 const X5CHAIN: i64 = 33;
 /// COSE header `x5t` (RFC 9360 §2).
@@ -63,7 +76,8 @@ const X5T: i64 = 34;
 /// What a peer names itself by: ID_CRED_x (RFC 9528 §3.5.3), a COSE header map with one entry. Claimed, not believed.
 ///
 /// ```text
-/// ID_CRED_x = { 33: bstr / [2*4 bstr] } / { 34: [-16, bstr .size 32] / [-15, bstr .size 8] } / { 4: bstr }
+/// ID_CRED_x = { 33: bstr / [2*4 bstr] } / { 34: [-16, bstr .size 32] / [-15, bstr .size 8] }
+///           / { 13: COSE_Sign1 } / { 14: { * int => any } } / { 4: bstr }
 /// ```
 ///
 /// The [`Wire`] form is always this full map; that a plaintext carries the bare `kid` instead is `edhoc`'s affair.
@@ -78,6 +92,10 @@ pub enum CredentialId<'a> {
         /// The hash, 32 or 8 bytes.
         hash: &'a [u8],
     },
+    /// `kcwt` (13): a CWT: an untagged COSE_Sign1.
+    Cwt(&'a [u8]),
+    /// `kccs` (14): a CWT Claims Set, a map. Nobody has signed it.
+    Ccs(&'a [u8]),
     /// `kid` (4): the identifier of a key that the verifier has already.
     Kid(&'a [u8]),
 }
@@ -99,6 +117,14 @@ impl<'a> Wire<'a> for CredentialId<'a> {
                 writer.array(2);
                 writer.integer(*algorithm);
                 writer.bytes(hash);
+            }
+            Self::Cwt(cwt) => {
+                writer.integer(KCWT);
+                writer.encoded(cwt);
+            }
+            Self::Ccs(ccs) => {
+                writer.integer(KCCS);
+                writer.encoded(ccs);
             }
             Self::Kid(kid) => {
                 writer.integer(KID);
@@ -133,12 +159,18 @@ impl<'a> Wire<'a> for CredentialId<'a> {
                 }
                 Self::Thumbprint { algorithm, hash }
             }
+            KCWT => Self::Cwt(read_raw(&mut entry, Kind::Array)?),
+            KCCS => Self::Ccs(read_raw(&mut entry, Kind::Map)?),
             KID => Self::Kid(entry.bytes_up_to(MAX_KID)?),
             _ => return Err(Malformed::OutOfRange),
         };
         entry.end()?;
         Ok(id)
     }
+}
+
+fn read_raw<'a>(reader: &mut Reader<'a>, kind: Kind) -> Result<&'a [u8], Malformed> {
+    if reader.peek()? == kind { reader.raw() } else { Err(Malformed::WrongType) }
 }
 
 fn read_chain<'a>(reader: &mut Reader<'a>) -> Result<ArrayVec<&'a [u8], MAX_CHAIN>, Malformed> {
@@ -234,8 +266,8 @@ impl Peer {
         self
     }
 
-    /// CRED_x exactly as it enters the transcript (RFC 9528 §3.5.2): the certificate in a CBOR byte string, or the CCS
-    /// map as it was pinned.
+    /// CRED_x exactly as it enters the transcript (RFC 9528 §3.5.2): the certificate in a CBOR byte string, the CWT
+    /// untagged, or the CCS map as it was pinned.
     pub const fn credential(&self) -> &[u8] {
         &self.credential
     }
@@ -275,7 +307,8 @@ impl Peer {
         DeviceId::new(self.anchor.as_ref().and_then(|anchor| anchor.first_chunk().copied()), self.name)
     }
 
-    /// [`Anchor::id`] of the anchor that the chain ends in; `None` for a pinned key.
+    /// [`Anchor::id`] of the anchor that the chain ends in, or [`Issuer::id`] of who signed the CWT; `None` for a pinned
+    /// key.
     pub const fn anchor(&self) -> Option<&Hash> {
         self.anchor.as_ref()
     }
@@ -301,14 +334,41 @@ pub fn certificate_credential(certificate: &[u8]) -> Vec<u8> {
     encode_with(|writer| writer.bytes(certificate))
 }
 
+/// The credentials that a claim may mean, one at least: several only where a `kid` does not tell them apart.
+#[derive(Clone, Debug)]
+pub struct Candidates(ArrayVec<Verified<Peer>, MAX_CANDIDATES>);
+
+impl Candidates {
+    /// All of them, in the order in which they are tried.
+    pub fn iter(&self) -> impl Iterator<Item = &Verified<Peer>> {
+        self.0.iter()
+    }
+}
+
+impl From<Verified<Peer>> for Candidates {
+    fn from(peer: Verified<Peer>) -> Self {
+        Self(core::iter::once(peer).collect())
+    }
+}
+
+impl IntoIterator for Candidates {
+    type Item = Verified<Peer>;
+    type IntoIter = arrayvec::IntoIter<Verified<Peer>, MAX_CANDIDATES>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 /// Believes `claimed`, or says why not: the peer's credential is good for `role` in `domain`.
 ///
 /// `date` is `None` on a device without a clock. Then the chain is judged at the latest `notBefore` in it: there must
 /// be one moment at which all of it is valid. **Without a clock nobody can see that a certificate has expired.**
 ///
 /// # Errors
-/// [`Untrusted::UnknownCredential`] for a reference that the anchors do not resolve (RFC 9528 §6.4); for a chain,
-/// whatever [`x509`] finds wrong with it.
+/// [`Untrusted::UnknownCredential`] for a reference that the anchors do not resolve (RFC 9528 §6.4);
+/// [`Untrusted::NoAnchor`] for a CCS or a CWT that nobody here vouches for; for a chain, whatever [`x509`] finds wrong with
+/// it.
 pub fn verify(
     claimed: &CredentialId<'_>,
     role: Role,
@@ -316,7 +376,7 @@ pub fn verify(
     anchors: &dyn TrustAnchors,
     crypto: &dyn Crypto,
     date: Option<Date>,
-) -> Result<Verified<Peer>> {
+) -> Result<Candidates> {
     let peer = match claimed {
         CredentialId::Chain(chain) => x509::validate(chain, role, domain, anchors, crypto, date)?,
         CredentialId::Thumbprint { algorithm, hash } => {
@@ -331,16 +391,57 @@ pub fn verify(
             }
             x509::validate(&chain, role, domain, anchors, crypto, date)?
         }
-        CredentialId::Kid(kid) => {
-            let pinned = anchors
-                .pinned(role, domain, kid)
-                .filter(|pinned| pinned.is_for(role, domain, kid))
-                .ok_or(Untrusted::UnknownCredential)?;
-            pinned.check_date(date)?;
-            pinned.peer().clone()
+        CredentialId::Cwt(cwt) => cwt::validate(cwt, role, domain, anchors, crypto, date)?,
+        CredentialId::Ccs(_) => {
+            return pinned(claimed, role, domain, anchors, date)?.ok_or_else(|| Untrusted::NoAnchor.into());
+        }
+        CredentialId::Kid(_) => {
+            return pinned(claimed, role, domain, anchors, date)?.ok_or_else(|| Untrusted::UnknownCredential.into());
         }
     };
-    Ok(Verified(peer))
+    Ok(Verified(peer).into())
+}
+
+/// All pinned keys that `claimed` may mean. Dates are held against those, not against the claim: one of two keys with one
+/// `kid` may have expired.
+fn pinned(
+    claimed: &CredentialId<'_>,
+    role: Role,
+    domain: Domain,
+    anchors: &dyn TrustAnchors,
+    date: Option<Date>,
+) -> Result<Option<Candidates>, Untrusted> {
+    let (mut candidates, mut refused) = (ArrayVec::new(), None);
+    for pinned in (0..MAX_CANDIDATES).map_while(|number| anchors.pinned(role, domain, claimed, number)) {
+        if !pinned.is_for(role, domain, claimed) {
+            continue;
+        }
+        match pinned.check_date(date) {
+            Ok(()) if candidates.iter().any(|other: &Verified<Peer>| other.get() == pinned.peer()) => {}
+            // Never full: as many rounds as places.
+            Ok(()) => candidates.extend(core::iter::once(Verified(pinned.peer().clone()))),
+            Err(error) => refused = Some(error),
+        }
+    }
+    match refused {
+        Some(error) if candidates.is_empty() => Err(error),
+        _ => Ok((!candidates.is_empty()).then_some(Candidates(candidates))),
+    }
+}
+
+/// **Trust on first use** (RFC 9528 §D.5): believes a CCS that came by value and that nobody vouches for. Whoever is first
+/// to speak is believed, so an attacker who is first stays for good; for a laboratory, or where something outside of this
+/// protocol shows who is there.
+///
+/// When the handshake has completed, pin what it was: [`Pinned::from_ccs`] of [`Peer::credential`].
+///
+/// # Errors
+/// [`Untrusted::WrongCredential`] for any other kind of claim; otherwise as [`Pinned::from_ccs`].
+pub fn learn(claimed: &CredentialId<'_>, role: Role, domain: Domain, crypto: &dyn Crypto) -> Result<Verified<Peer>> {
+    match claimed {
+        CredentialId::Ccs(ccs) => Ok(Verified(Pinned::from_ccs(ccs, role, domain, crypto)?.into_peer())),
+        _ => Err(Untrusted::WrongCredential.into()),
+    }
 }
 
 /// Whether `hash` is what `algorithm` makes of a certificate with this SHA-256 hash.
@@ -358,8 +459,8 @@ fn is_thumbprint(sha_256: &Hash, algorithm: i64, hash: &[u8]) -> bool {
 /// What this party believes without proof. Finds; does not judge.
 ///
 /// **What a wrong answer costs.** Whatever comes back is held against role, domain, hash and key identifier, and every
-/// chain is validated, so a wrong answer cannot make a stranger known. What does: an [`Anchor`] or a [`Pinned`] made
-/// from bytes that nobody vouches for, or one key made an anchor for two roles or two domains.
+/// chain and CWT is validated, so a wrong answer cannot make a stranger known. What does: an [`Anchor`], an [`Issuer`] or a
+/// [`Pinned`] made from bytes that nobody vouches for, or one key made an anchor for two roles or two domains.
 pub trait TrustAnchors {
     /// All anchors. Those of another role or domain are passed over.
     fn anchors(&self) -> &[Anchor];
@@ -368,8 +469,12 @@ pub trait TrustAnchors {
     /// came in a message.
     fn chain(&self, role: Role, algorithm: i64, hash: &[u8]) -> Option<&[Vec<u8>]>;
 
-    /// The pinned key with this identifier.
-    fn pinned(&self, role: Role, domain: Domain, kid: &[u8]) -> Option<&Pinned>;
+    /// All issuers of CWTs. Those of another role or domain are passed over.
+    fn issuers(&self) -> &[Issuer];
+
+    /// The pinned key number `number`, from 0, that `claimed`, a `kid` or a CCS, may mean: see [`Pinned::is_for`]. No more
+    /// than [`MAX_CANDIDATES`] are asked for.
+    fn pinned(&self, role: Role, domain: Domain, claimed: &CredentialId<'_>, number: usize) -> Option<&Pinned>;
 }
 
 /// Anchors, known chains and pinned keys in memory.
@@ -377,6 +482,7 @@ pub trait TrustAnchors {
 pub struct MemoryAnchors {
     anchors: Vec<Anchor>,
     chains: Vec<KnownChain>,
+    issuers: Vec<Issuer>,
     pinned: Vec<Pinned>,
 }
 
@@ -391,7 +497,7 @@ struct KnownChain {
 impl MemoryAnchors {
     /// Trusts nobody.
     pub const fn new() -> Self {
-        Self { anchors: Vec::new(), chains: Vec::new(), pinned: Vec::new() }
+        Self { anchors: Vec::new(), chains: Vec::new(), issuers: Vec::new(), pinned: Vec::new() }
     }
 
     /// Trusts `anchor`.
@@ -408,15 +514,35 @@ impl MemoryAnchors {
         Ok(())
     }
 
+    /// Trusts `issuer` to sign CWTs.
+    ///
+    /// # Errors
+    /// [`Misuse::Parameter`] if its key is an issuer's already for another role or domain.
+    pub fn add_issuer(&mut self, issuer: Issuer) -> Result<(), Misuse> {
+        let same_place = |other: &Issuer| other.role() == issuer.role() && other.domain() == issuer.domain();
+        if self.issuers.iter().any(|other| other.public_key() == issuer.public_key() && !same_place(other)) {
+            return Err(Misuse::Parameter("an issuer is for one role and one domain"));
+        }
+        self.issuers.push(issuer);
+        Ok(())
+    }
+
     /// Trusts `pinned`.
     ///
     /// # Errors
-    /// [`Misuse::Parameter`] if its `kid` is taken in this role and domain, or its key is pinned already for another
-    /// role or domain.
+    /// [`Misuse::Parameter`] if it is pinned already, its `kid` is taken [`MAX_CANDIDATES`] times in this role and domain, or
+    /// its key is pinned for another role or domain.
     pub fn add_pinned(&mut self, pinned: Pinned) -> Result<(), Misuse> {
-        let (peer, kid) = (pinned.peer(), pinned.kid());
-        if self.pinned.iter().any(|other| other.is_for(peer.role, peer.domain, kid)) {
-            return Err(Misuse::Parameter("kid is taken"));
+        if self.pinned.contains(&pinned) {
+            return Err(Misuse::Parameter("this key is pinned already"));
+        }
+        let peer = pinned.peer();
+        let same_kid = |other: &&Pinned| {
+            let other_peer = other.peer();
+            other.kid() == pinned.kid() && other_peer.role == peer.role && other_peer.domain == peer.domain
+        };
+        if pinned.kid().is_some() && self.pinned.iter().filter(same_kid).count() >= MAX_CANDIDATES {
+            return Err(Misuse::Parameter("too many keys with one kid"));
         }
         let same_place = |other: &Peer| other.role == peer.role && other.domain == peer.domain;
         if self.pinned.iter().map(Pinned::peer).any(|other| other.public_key == peer.public_key && !same_place(other)) {
@@ -450,7 +576,11 @@ impl TrustAnchors for MemoryAnchors {
         known.find(|known| is_thumbprint(&known.hash, algorithm, hash)).map(|known| known.chain.as_slice())
     }
 
-    fn pinned(&self, role: Role, domain: Domain, kid: &[u8]) -> Option<&Pinned> {
-        self.pinned.iter().find(|pinned| pinned.is_for(role, domain, kid))
+    fn issuers(&self) -> &[Issuer] {
+        &self.issuers
+    }
+
+    fn pinned(&self, role: Role, domain: Domain, claimed: &CredentialId<'_>, number: usize) -> Option<&Pinned> {
+        self.pinned.iter().filter(|pinned| pinned.is_for(role, domain, claimed)).nth(number)
     }
 }

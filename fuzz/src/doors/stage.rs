@@ -49,7 +49,7 @@ fn props() -> &'static Props {
         [
             Player { own: OwnCredential::chain(IDENTITY, &chain).unwrap(), keys: keys(key) },
             Player { own: OwnCredential::thumbprint(IDENTITY, chain[0], &Memo), keys: keys(key) },
-            Player { own: OwnCredential::pinned(IDENTITY, &pinned), keys: keys(raw_key) },
+            Player { own: OwnCredential::pinned(IDENTITY, &pinned).unwrap(), keys: keys(raw_key) },
         ]
     };
     PROPS.get_or_init(|| Props {

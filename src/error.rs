@@ -165,6 +165,12 @@ pub enum Untrusted {
     /// More certificates than a chain may have here.
     #[error("chain too long")]
     ChainTooLong,
+    /// A sealed session whose time is over.
+    #[error("sealed session expired")]
+    TokenExpired,
+    /// A sealed session that was opened before.
+    #[error("sealed session used already")]
+    TokenUsed,
     /// The credential type cannot be used with this method (a signature needs a signing key).
     #[error("credential does not fit the method")]
     WrongCredential,

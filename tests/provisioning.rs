@@ -17,7 +17,7 @@ use remote_provisioning::{
         Algorithm, Exporter, HomeKey, KeyName, Offered, SNssai, ServiceProfile, SoftUsim, SuciData, Usim, derive_k,
     },
     crypto::{Crypto, Secret, rustcrypto::RustCrypto},
-    edhoc::{Method, OwnCredential, Suite},
+    edhoc::{self, MAX_TOKEN, Method, OwnCredential, Suite, responder},
     error::{Backend, Code, Error, Malformed, Misbehaved, Misuse, Refused, Untrusted},
     identity::{Domain, Role},
     provisioning::{
@@ -396,6 +396,7 @@ fn a_reservation_that_cannot_work_is_misuse_before_anything_is_logged() {
     let fitting = "x".repeat(3_800);
     let (mut session, _) = stopped(&mut lab, "reserve");
     lab.stopping = None;
+    lab.travelling = Some(0);
     let answer = Answer::Reserved(Ok(Reservation { suci: suci(&fitting), ..reservation() }));
     lab.answer(&mut session.operator, answer).unwrap();
     let back = lab.serve(&mut session.operator).sent;
@@ -403,6 +404,8 @@ fn a_reservation_that_cannot_work_is_misuse_before_anything_is_logged() {
     session.messages.extend(back);
     lab.step(&mut session).unwrap();
     assert_eq!(lab.held().unwrap().0.supi.as_str(), "001010000000009");
+    // The package, the profile it was made of, three times the device's credential.
+    assert!((3_900 + 3 * 400..=MAX_TOKEN).contains(&lab.travelling.unwrap()), "{:?}", lab.travelling);
 }
 
 // Interruptions.
@@ -1300,11 +1303,21 @@ const OPERATOR_STATES: [&str; 12] = [
 
 #[test]
 fn every_state_of_an_operator_against_every_message() {
+    assert_table(&operator_table(None).print(&OPERATOR_STATES), OPERATOR_TABLE);
+}
+
+#[test]
+fn every_state_of_an_operator_out_of_a_token_against_every_message() {
+    assert_table(&operator_table(Some(0)).print(&OPERATOR_STATES), OPERATOR_TABLE);
+}
+
+fn operator_table(travelling: Option<usize>) -> Table {
     let mut table = Table::new();
     for state in 0..12 {
         let questions = ["appraise", "reserve", "opc", "log offer", "core", "", "log confirm", "recall", "log confirm"];
         let fresh = || {
             let mut lab = Lab::new(31);
+            lab.travelling = travelling;
             if matches!(state, 9 | 10) {
                 lab.session(5);
             }
@@ -1343,7 +1356,95 @@ fn every_state_of_an_operator_against_every_message() {
         }
         table.column(cells);
     }
-    assert_table(&table.print(&OPERATOR_STATES), OPERATOR_TABLE);
+    table
+}
+
+/// The operator's session in every state that it can rest in, and how far it had come.
+fn resting() -> Vec<(Lab, Session, &'static str)> {
+    let mut all: Vec<_> = [1, 3, 5, 6]
+        .into_iter()
+        .zip(["await message_1", "await message_3", "await confirm", "ended"])
+        .map(|(messages, state)| {
+            let mut lab = Lab::new(33);
+            let session = lab.session(messages);
+            (lab, session, state)
+        })
+        .collect();
+    for (mut lab, question) in questions() {
+        let (session, open) = stopped(&mut lab, question);
+        drop(open);
+        all.push((lab, session, question));
+    }
+    all
+}
+
+#[test]
+fn a_session_rests_in_a_token_and_goes_on_elsewhere() {
+    for method in [Method::SignSign, Method::SignStatic, Method::StaticSign, Method::StaticStatic] {
+        for suite in Suite::ALL {
+            let mut lab = Lab::new(33);
+            lab.travelling = Some(0);
+            lab.device_config.method = method;
+            lab.operator_config.methods = vec![method];
+            lab.device_config.suites = vec![suite];
+            assert_eq!(lab.run(), Ok(()), "{method:?} {}", suite.number);
+            lab.assert_complete();
+        }
+    }
+    let mut lab = Lab::unconfirmed(33);
+    lab.travelling = Some(0);
+    assert_eq!(lab.run(), Ok(()), "resume");
+    lab.assert_complete();
+}
+
+#[test]
+fn a_token_opens_whole_in_time_under_its_key_and_once() {
+    for (mut lab, mut session, state) in resting() {
+        let token = lab.token(&session.operator).unwrap();
+        assert_ne!(token, lab.token(&session.operator).unwrap(), "{state}: a number of its own");
+        assert!(token.len() <= MAX_TOKEN, "{state}");
+        println!("{state:<16} {:>5} bytes", token.len());
+
+        for at in 0..token.len() {
+            let mut altered = token.clone();
+            altered[at] ^= 0x01;
+            let error = lab.reopened(&altered).map(|_| ()).unwrap_err();
+            assert!(matches!(error, Error::Malformed(_) | Error::Untrusted(Untrusted::Authentication)), "{state} {at}");
+            assert!(lab.reopened(&token[..at]).is_err(), "{state}, the first {at}");
+        }
+        let open = |key: &Secret<32>, today| {
+            Operator::open(lab.operator_config.clone(), &token, key, today, lab.now, &RustCrypto).map(|_| ()).err()
+        };
+        let (key, tomorrow) = (lab::token_key(), Date(TODAY.0 + 86_400));
+        assert_eq!(open(&key, Date(tomorrow.0 - 1)), None, "{state}");
+        assert_eq!(open(&key, tomorrow), Some(Untrusted::TokenExpired.into()), "{state}");
+        let other = Secret::from_slice(&[0x71; 32]).unwrap();
+        assert_eq!(open(&other, TODAY), Some(Untrusted::Authentication.into()), "{state}");
+        // A token of something else, under the same key.
+        assert!(edhoc::Session::open(&token, &key, TODAY, &RustCrypto).is_err(), "{state}");
+        assert!(responder::AwaitMessage3::open(&token, &key, TODAY, &RustCrypto).is_err(), "{state}");
+        assert!(responder::Message3Accepted::open(&token, &key, TODAY, &RustCrypto).is_err(), "{state}");
+
+        let (opened, again) = (lab.reopened(&token).unwrap(), lab.reopened(&token).unwrap());
+        assert_eq!(opened.number(), again.number(), "{state}: what the caller looks up");
+        assert_eq!(again.first_use(false).map(|_| ()), Err(Untrusted::TokenUsed.into()), "{state}");
+        session.operator = opened.first_use(true).unwrap();
+        // Nobody goes on with it: it gives up like any other.
+        let deadline = lab.now.after(lab.operator_config.patience);
+        let ended = session.operator.handle_timeout(deadline);
+        assert_eq!(ended, if state == "ended" { Ok(()) } else { Err(Error::Unanswered) }, "{state}");
+    }
+}
+
+#[test]
+fn a_session_is_sealed_when_it_has_nothing_left_to_say() {
+    let mut lab = Lab::new(33);
+    let session = lab.session(1);
+    let mut operator = lab.operator();
+    lab.tell_operator(&mut operator, session.messages.last().unwrap()).unwrap();
+    assert!(matches!(lab.token(&operator), Err(Error::Misuse(Misuse::NotNow(_)))), "message_2 is still in there");
+    lab.serve(&mut operator);
+    assert!(lab.token(&operator).is_ok());
 }
 
 /// What an operator wants done, its questions not answered: messages, how many questions, ends.

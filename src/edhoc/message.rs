@@ -126,6 +126,17 @@ impl Ead {
         Some(TakenEad { critical: item.critical, value })
     }
 
+    /// The items that nobody has taken, as they came.
+    pub(super) fn write_waiting(&self, writer: &mut Writer<'_>) {
+        for Waiting { label, critical, value } in &self.waiting {
+            let label = i64::try_from(*label).unwrap_or(i64::MAX);
+            writer.integer(if *critical { label.saturating_neg() } else { label });
+            if let Some(value) = value.clone().and_then(|range| self.bytes.get(range)) {
+                writer.bytes(value);
+            }
+        }
+    }
+
     /// RFC 9528 §3.8: a critical item that nobody knew ends the session.
     ///
     /// The steps that make the next message look again; ask earlier to act on nothing before.

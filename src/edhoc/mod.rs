@@ -30,6 +30,7 @@
 
 pub mod initiator;
 pub mod responder;
+pub(crate) mod token;
 
 mod message;
 mod schedule;
@@ -44,6 +45,7 @@ use arrayvec::ArrayVec;
 pub use self::{
     message::{Ead, EadItem, MAX_EAD, PeerError, Suites, TakenEad, error_message, is_error_message, read_error},
     session::{Oscore, Session},
+    token::{MAX_TOKEN, Opened, Seal, TokenNumber},
 };
 use crate::{
     cose::sign1::to_be_signed,

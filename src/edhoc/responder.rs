@@ -3,18 +3,19 @@
 use alloc::vec::Vec;
 
 use crate::{
-    crypto::{Crypto, EphemeralKey, Hash, PublicKey, Rng},
+    crypto::{Crypto, EphemeralKey, Hash, PublicKey, Rng, Secret},
     edhoc::{
-        ConnectionId, Ead, EadItem, Method, OwnCredential, Proof, Session, Stopped, Suite, check_not_own, check_usage,
-        find,
+        ConnectionId, Ead, EadItem, Method, Opened, OwnCredential, Proof, Seal, Session, Stopped, Suite, check_not_own,
+        check_usage, find,
         message::{self, Plaintext},
         schedule::{self, Label, MessageCipher, Prk},
         session::{Names, SessionKeys},
         shared_secret,
+        token::{self, Kind, Portable},
     },
     error::{Error, Misbehaved},
     store::KeyStore,
-    trust::{Candidates, CredentialId, Peer},
+    trust::{Candidates, CredentialId, Date, Peer},
     wire,
 };
 
@@ -175,6 +176,23 @@ pub struct AwaitMessage3 {
 }
 
 impl AwaitMessage3 {
+    /// Seals the session into a token (see [`Seal`]) for whoever gets message_3. About 250 bytes.
+    ///
+    /// # Errors
+    /// [`Backend`](crate::error::Backend).
+    pub fn seal(&self, seal: &Seal<'_>, crypto: &dyn Crypto, rng: &mut dyn Rng) -> Result<Vec<u8>, Error> {
+        token::seal(Kind::AwaitMessage3, |w| self.save(w), seal, crypto, rng)
+    }
+
+    /// Opens a token of [`AwaitMessage3::seal`].
+    ///
+    /// # Errors
+    /// [`Malformed`](crate::error::Malformed); [`Untrusted`](crate::error::Untrusted) if it was altered, sealed under another
+    /// key or for something else, or has expired.
+    pub fn open(token: &[u8], key: &Secret<32>, today: Date, crypto: &dyn Crypto) -> Result<Opened<Self>, Error> {
+        token::open(Kind::AwaitMessage3, token, key, today, crypto, Self::load)
+    }
+
     /// Reads message_3. What comes out is decoded, not believed.
     ///
     /// # Errors
@@ -289,6 +307,24 @@ impl core::fmt::Debug for Message3Accepted {
 }
 
 impl Message3Accepted {
+    /// Seals the session into a token (see [`Seal`]) while the answer is being thought about: the peer's credential and what
+    /// of EAD_3 was not taken, and about 400 bytes.
+    ///
+    /// # Errors
+    /// [`Backend`](crate::error::Backend).
+    pub fn seal(&self, seal: &Seal<'_>, crypto: &dyn Crypto, rng: &mut dyn Rng) -> Result<Vec<u8>, Error> {
+        token::seal(Kind::Message3Accepted, |w| self.save(w), seal, crypto, rng)
+    }
+
+    /// Opens a token of [`Message3Accepted::seal`].
+    ///
+    /// # Errors
+    /// [`Malformed`](crate::error::Malformed); [`Untrusted`](crate::error::Untrusted) if it was altered, sealed under another
+    /// key or for something else, or has expired.
+    pub fn open(token: &[u8], key: &Secret<32>, today: Date, crypto: &dyn Crypto) -> Result<Opened<Self>, Error> {
+        token::open(Kind::Message3Accepted, token, key, today, crypto, Self::load)
+    }
+
     /// EAD_3, authenticated.
     pub const fn ead(&mut self) -> &mut Ead {
         &mut self.ead
@@ -320,4 +356,11 @@ impl Message3Accepted {
         self.ead.end()?;
         Ok(message::sendable(self.cipher.seal(&message::encode_ead(ead_4), crypto)?)?)
     }
+}
+
+token::portable! {
+    Message1 { method, suite, g_x, c_i, h_message_1, ead, exchange }
+    Exchange { ephemeral, g_xy, g_x_point }
+    AwaitMessage3 { method, names, ephemeral, th_3, prk_3e2m }
+    Message3Accepted { session, cipher, th_3, ead }
 }

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use crate::{
     cose::encrypt0::enc_structure,
     crypto::{Crypto, HASH_LEN, Hash, Secret, SecretBytes},
-    edhoc::{ConnectionId, Suite},
+    edhoc::{ConnectionId, Suite, token},
     error::{Backend, Error},
     wire::{self, Writer},
 };
@@ -143,6 +143,10 @@ impl MacContext<'_> {
             write_external_aad(self.th, self.credential, self.ead, w);
         })
     }
+}
+
+token::portable! {
+    MessageCipher { suite, key, nonce, aad }
 }
 
 /// The AEAD of message_3 (labels 3 and 4 under PRK_3e2m and TH_3) and of message_4 (8 and 9 under PRK_4e3m and TH_4).

@@ -1,13 +1,16 @@
 //! What remains of a handshake: the peer, and keys to export.
 
+use alloc::vec::Vec;
+
 use crate::{
-    crypto::{Aead, Crypto, Hash, SecretBytes},
+    crypto::{Aead, Crypto, Hash, Rng, Secret, SecretBytes},
     edhoc::{
-        ConnectionId, Suite,
+        ConnectionId, Opened, Seal, Suite,
         schedule::{self, Label, Prk},
+        token::{self, Kind, Portable},
     },
-    error::Backend,
-    trust::{Peer, Verified},
+    error::{Backend, Error},
+    trust::{Date, Peer, Verified},
 };
 
 /// Exporter label of the OSCORE Master Secret (RFC 9528 §A.1).
@@ -125,6 +128,31 @@ impl Session {
         self.export(MASTER_SALT, &[], &mut master_salt, crypto)?;
         Ok(Oscore { master_secret, master_salt, aead, sender_id: peer.clone(), recipient_id: own.clone() })
     }
+}
+
+impl Session {
+    /// Seals the session into a token (see [`Seal`]), at most [`MAX_TOKEN`](crate::edhoc::MAX_TOKEN) bytes.
+    ///
+    /// # Errors
+    /// [`Backend`]; [`Misuse`](crate::error::Misuse) if it does not fit.
+    pub fn seal(&self, seal: &Seal<'_>, crypto: &dyn Crypto, rng: &mut dyn Rng) -> Result<Vec<u8>, Error> {
+        token::seal(Kind::Session, |w| self.save(w), seal, crypto, rng)
+    }
+
+    /// Opens a token of [`Session::seal`].
+    ///
+    /// # Errors
+    /// [`Malformed`](crate::error::Malformed); [`Untrusted`](crate::error::Untrusted) if it was altered, sealed under another
+    /// key or for something else, or has expired.
+    pub fn open(token: &[u8], key: &Secret<32>, today: Date, crypto: &dyn Crypto) -> Result<Opened<Self>, Error> {
+        token::open(Kind::Session, token, key, today, crypto, Self::load)
+    }
+}
+
+token::portable! {
+    Session { peer, names, th_4, keys }
+    Names { suite, own, peer }
+    SessionKeys { prk_out, prk_exporter }
 }
 
 impl crate::credential::Exporter for Session {

@@ -16,6 +16,7 @@ use crate::{
     cose::sign1::Sign1,
     credential::Txn,
     crypto::{Crypto, Hash, PublicKey, Signature},
+    edhoc::token,
     error::{Backend, Code, Error, Malformed, Misbehaved},
     identity::{Domain, Supi},
     wire::{self, Kind, Raw, Reader, Wire, Writer, wire_array, wire_choice, wire_map},
@@ -347,3 +348,5 @@ pub(super) fn take_ead(ead: &mut crate::edhoc::Ead) -> Result<Vec<u8>, Misbehave
     };
     if ead.take(EAD_LABEL).is_some() { Err(Misbehaved::MissingEad) } else { Ok(value) }
 }
+
+token::portable_as_sent!(Operation, Counter, DeviceState, Complete, Receipt);

@@ -17,7 +17,10 @@ use crate::{
     aka::{self, Milenage, Output},
     credential::{self, Activation, Algorithm, KeyName, MilenageParameters, Package, Previous},
     crypto::{self, Crypto, Hash, Rng, Secret},
-    edhoc::{self, ConnectionId, EadItem, Method, OwnCredential, Suite, responder},
+    edhoc::{
+        self, ConnectionId, EadItem, Method, Opened, OwnCredential, Seal, Suite, responder,
+        token::{self, Kind, Portable},
+    },
     error::{Backend, Code, Error, Malformed, Misbehaved, Misuse},
     identity::{Domain, Role, Supi},
     provisioning::{
@@ -32,7 +35,7 @@ use crate::{
     },
     store::KeyStore,
     trust::{self, Date, Peer, TrustAnchors},
-    wire,
+    wire::{self, Reader, Writer},
 };
 
 /// How an operator runs the exchange.
@@ -254,6 +257,51 @@ impl Operator {
             (_, Some(deadline)) if now < deadline => Ok(()),
             _ => self.end(Err(Error::Unanswered)),
         }
+    }
+
+    /// Seals the session into a token (see [`Seal`]) that any server with the same key and the same configuration can open
+    /// and go on with: between two messages, or while a question is open. At most
+    /// [`MAX_TOKEN`](edhoc::MAX_TOKEN) bytes; while it waits for message_3, some
+    /// 220 and the message_2 that it may have to repeat. This machine has to go then: two of them
+    /// would speak under one key. XRES and, while a credential is being made, K are in there: the token's key is as precious as
+    /// the database.
+    ///
+    /// # Errors
+    /// [`Misuse::NotNow`] while [`Operator::poll`] still has something; [`Backend`].
+    pub fn seal(&self, seal: &Seal<'_>, crypto: &dyn Crypto, rng: &mut dyn Rng) -> Result<Vec<u8>, Error> {
+        if !self.actions.is_empty() {
+            return Err(Misuse::NotNow("poll until there is nothing left to do, then seal").into());
+        }
+        let save = |w: &mut Writer<'_>| {
+            self.state.save(w);
+            self.taken.save(w);
+            self.sent.save(w);
+        };
+        token::seal(Kind::Operator, save, seal, crypto, rng)
+    }
+
+    /// Opens a token of [`Operator::seal`]. The patience of `config` starts anew at `now`, with an [`Action::WakeAt`]. A
+    /// question that was open is not asked again.
+    ///
+    /// # Errors
+    /// [`Malformed`]; [`Untrusted`](crate::error::Untrusted) if it was altered, sealed under another key or for something
+    /// else, or has expired.
+    pub fn open(
+        config: Config,
+        token: &[u8],
+        key: &Secret<32>,
+        today: Date,
+        now: Millis,
+        crypto: &dyn Crypto,
+    ) -> Result<Opened<Self>, Error> {
+        token::open(Kind::Operator, token, key, today, crypto, |r| {
+            let mut operator = Self::new(config);
+            operator.state = State::load(r)?;
+            operator.taken = Option::load(r)?;
+            operator.sent = Option::load(r)?;
+            operator.wait(now);
+            Ok(operator)
+        })
     }
 
     /// The next thing to do; `None` when it is time to wait.
@@ -629,5 +677,93 @@ impl Operator {
         self.state = State::Ended;
         self.actions.push_back(Action::Finished(result));
         result
+    }
+}
+
+// ------------------------------------------------------------------------------------------ in a token
+
+token::portable! {
+    Case { handshake, visitor }
+    Draft { reservation, k }
+    Sealed { package, expected }
+    Expected { channel, device, receipt, xres }
+}
+
+impl Portable for State {
+    fn save(&self, w: &mut Writer<'_>) {
+        match self {
+            Self::AwaitMessage1 => w.unsigned(0),
+            Self::Greeting(message, c_r) => {
+                w.unsigned(1);
+                message.save(w);
+                c_r.save(w);
+            }
+            Self::AwaitMessage3(handshake) => {
+                w.unsigned(2);
+                handshake.save(w);
+            }
+            Self::Appraising(case) => {
+                w.unsigned(3);
+                case.save(w);
+            }
+            Self::Reserving(case) => {
+                w.unsigned(4);
+                case.save(w);
+            }
+            Self::ComputingOpc(case, draft) => {
+                w.unsigned(5);
+                case.save(w);
+                draft.save(w);
+            }
+            Self::LoggingOffer(case, sealed, credential) => {
+                w.unsigned(6);
+                case.save(w);
+                sealed.save(w);
+                credential.save(w);
+            }
+            Self::PuttingIntoCore(case, sealed) => {
+                w.unsigned(7);
+                case.save(w);
+                sealed.save(w);
+            }
+            Self::AwaitConfirm(expected) => {
+                w.unsigned(8);
+                expected.save(w);
+            }
+            Self::LoggingConfirm(expected, complete) => {
+                w.unsigned(9);
+                expected.save(w);
+                complete.save(w);
+            }
+            Self::Recalling(case) => {
+                w.unsigned(10);
+                case.save(w);
+            }
+            Self::LoggingResume(case, sequence) => {
+                w.unsigned(11);
+                case.save(w);
+                sequence.save(w);
+            }
+            Self::Ended => w.unsigned(12),
+        }
+    }
+
+    fn load(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(match r.unsigned()? {
+            0 => Self::AwaitMessage1,
+            1 => Self::Greeting(Box::load(r)?, ConnectionId::load(r)?),
+            2 => Self::AwaitMessage3(responder::AwaitMessage3::load(r)?),
+            3 => Self::Appraising(Box::load(r)?),
+            4 => Self::Reserving(Box::load(r)?),
+            5 => Self::ComputingOpc(Box::load(r)?, Box::load(r)?),
+            6 => Self::LoggingOffer(Box::load(r)?, Box::load(r)?, Box::load(r)?),
+            7 => Self::PuttingIntoCore(Box::load(r)?, Box::load(r)?),
+            8 => Self::AwaitConfirm(Box::load(r)?),
+            9 => Self::LoggingConfirm(Box::load(r)?, Complete::load(r)?),
+            10 => Self::Recalling(Box::load(r)?),
+            11 => Self::LoggingResume(Box::load(r)?, u64::load(r)?),
+            12 => Self::Ended,
+            _ => return Err(Malformed::OutOfRange),
+        })
     }
 }

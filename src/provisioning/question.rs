@@ -6,17 +6,18 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use crate::{
-    aka::{Amf, Sqn},
+    aka::{Amf, Output, Sqn},
     credential::{Algorithm, ServiceProfile, SuciData, Txn},
     crypto::{Hash, Secret},
-    error::{Code, Misuse},
+    edhoc::token::{self, Portable},
+    error::{Code, Malformed, Misuse},
     identity::{DeviceId, Supi},
     provisioning::{
         log::{LogEntry, Offered},
         message::{Counter, DeviceState, Operation},
     },
     trust::Peer,
-    wire::{self, Wire},
+    wire::{self, Reader, Wire, Writer},
 };
 
 /// What only the operator's own systems can decide, compute or keep.
@@ -160,3 +161,38 @@ pub enum Answer {
 
 /// What does not fit into message_4.
 pub(super) const TOO_LONG: Misuse = Misuse::Parameter("SUCI data and service profile do not fit into a message");
+
+token::portable_as_sent!(Supi, Algorithm);
+
+token::portable! {
+    Visitor { device, txn, operation, counter, state, evidence, th_3, algorithms, receipts }
+    CoreCredential { supi, counter, epoch, algorithm, k, opc, sqn }
+    Reservation { supi, epoch, sqn, management_field, suci, profile }
+}
+
+impl Portable for OwnedPart {
+    fn save(&self, w: &mut Writer<'_>) {
+        self.0.save(w);
+    }
+    fn load(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Vec::load(r).map(Self)
+    }
+}
+
+impl Portable for Sqn {
+    fn save(&self, w: &mut Writer<'_>) {
+        self.to_bytes().save(w);
+    }
+    fn load(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        <[u8; Self::LEN]>::load(r).map(Self::from_bytes)
+    }
+}
+
+impl Portable for Output {
+    fn save(&self, w: &mut Writer<'_>) {
+        w.bytes(self.bytes());
+    }
+    fn load(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Self::from_slice(r.bytes()?).map_err(|_| Malformed::TooLong)
+    }
+}

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use crate::{
     cose::encrypt0::{self, Encrypt0},
     crypto::{Crypto, Hash, Secret, SecretBytes},
-    edhoc::Session,
+    edhoc::{Session, token},
     error::{Backend, Error, Misbehaved, Misuse},
     identity::Role,
     provisioning::message::VERSION,
@@ -93,6 +93,11 @@ impl Channel {
         self.receive.next = number.checked_add(1).ok_or(Misbehaved::Replayed)?;
         Ok(plaintext)
     }
+}
+
+token::portable! {
+    Channel { send, receive }
+    Direction { key, aad, next }
 }
 
 #[cfg(all(test, feature = "rustcrypto"))]

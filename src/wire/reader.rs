@@ -62,10 +62,12 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed::TooLong`] above [`MAX_MESSAGE`] bytes.
     pub fn new(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        if bytes.len() > MAX_MESSAGE {
-            return Err(Malformed::TooLong);
-        }
-        Ok(Self { rest: bytes })
+        Self::up_to(MAX_MESSAGE, bytes)
+    }
+
+    /// For what is no message: starts reading if there are at most `max` bytes.
+    pub(crate) const fn up_to(max: usize, bytes: &'a [u8]) -> Result<Self, Malformed> {
+        if bytes.len() > max { Err(Malformed::TooLong) } else { Ok(Self { rest: bytes }) }
     }
 
     /// Whether every byte has been read.

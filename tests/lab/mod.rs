@@ -7,7 +7,7 @@ use remote_provisioning::{
     aka::Challenge,
     credential::{Installed, Offered, SoftUsim, Usim},
     crypto::{Crypto, HASH_LEN, Hash, PublicKey, Rng, Secret, SecretBytes, Signature, rustcrypto::RustCrypto},
-    edhoc::OwnCredential,
+    edhoc::{Opened, OwnCredential, Seal},
     error::{Backend, Code, Error},
     identity::{Domain, PeerName},
     provisioning::{
@@ -153,6 +153,12 @@ pub(crate) struct Lab {
     pub(crate) refusing: Option<(&'static str, Code)>,
     /// A question that is not answered.
     pub(crate) stopping: Option<&'static str>,
+    /// The operator's sessions rest in tokens between any two calls: the longest so far.
+    pub(crate) travelling: Option<usize>,
+}
+
+pub(crate) fn token_key() -> Secret<32> {
+    Secret::from_slice(&[0x70; 32]).unwrap()
 }
 
 pub(crate) fn chain(chain: &[&[u8]]) -> OwnCredential {
@@ -178,6 +184,7 @@ impl Lab {
             date: None,
             refusing: None,
             stopping: None,
+            travelling: None,
         }
     }
 
@@ -225,11 +232,34 @@ impl Lab {
     }
 
     pub(crate) fn tell_operator(&mut self, operator: &mut Operator, bytes: &[u8]) -> Outcome {
+        self.travel(operator);
         let now = self.now;
         operator.handle_message(bytes, now, &mut self.desk())
     }
 
+    /// Closes the session here and opens it on another server, if it may.
+    fn travel(&mut self, operator: &mut Operator) {
+        let Some(longest) = self.travelling else { return };
+        let token = self.token(operator).unwrap();
+        self.travelling = Some(longest.max(token.len()));
+        *operator = self.reopened(&token).unwrap().first_use(true).unwrap();
+        // It asks to be woken, and for nothing else.
+        assert!(matches!(operator.poll(), Some(operator::Action::WakeAt(_))));
+        assert!(operator.poll().is_none());
+    }
+
+    /// The session in a token that is good until tomorrow.
+    pub(crate) fn token(&mut self, operator: &Operator) -> Result<Vec<u8>, Error> {
+        let (key, expires) = (token_key(), Date(TODAY.0 + 86_400));
+        operator.seal(&Seal { key: &key, expires }, &RustCrypto, &mut self.rng)
+    }
+
+    pub(crate) fn reopened(&self, token: &[u8]) -> Result<Opened<Operator>, Error> {
+        Operator::open(self.operator_config.clone(), token, &token_key(), TODAY, self.now, &RustCrypto)
+    }
+
     pub(crate) fn answer(&mut self, operator: &mut Operator, answer: Answer) -> Outcome {
+        self.travel(operator);
         operator.answer(answer, &mut self.desk())
     }
 

@@ -1403,7 +1403,6 @@ fn a_token_opens_whole_in_time_under_its_key_and_once() {
         let token = lab.token(&session.operator).unwrap();
         assert_ne!(token, lab.token(&session.operator).unwrap(), "{state}: a number of its own");
         assert!(token.len() <= MAX_TOKEN, "{state}");
-        println!("{state:<16} {:>5} bytes", token.len());
 
         for at in 0..token.len() {
             let mut altered = token.clone();

@@ -16,6 +16,9 @@
 //! f2 gives 64 bits. A shorter RES (TS 33.102 §6.3.7 allows 4 to 16 bytes) is its beginning; there is no longer one,
 //! because the rest of OUT2 is AK.
 //!
+//! OPc and the constants are put together once for a subscriber: rot(TEMP ⊕ OPc, r) ⊕ c is rot(TEMP, r) ⊕ mask, with
+//! mask = rot(OPc, r) ⊕ c.
+//!
 //! The cipher is constant time (`aes`); around it there is only ⊕ and rotation by amounts that are not secret.
 
 use alloc::boxed::Box;
@@ -83,27 +86,27 @@ pub struct Milenage(Box<Inner>);
 struct Inner {
     k: [u8; 16],
     opc: [u8; 16],
-    // The same as a number: what is rotated is XORed as a number, what goes into and comes out of the cipher as bytes.
-    opc_number: u128,
-    // None: those of TS 35.206 §4.1.
-    constants: Option<Constants>,
+    // r1 to r5.
+    r: [u8; 5],
+    // rot(OPc, r) ⊕ c, for OUT1 to OUT5.
+    masks: [[u8; 16]; 5],
     res_len: usize,
 }
 
 impl Milenage {
     /// Milenage with the constants of TS 35.206 §4.1 and RES of 8 bytes.
     pub fn new(k: &Secret<16>, opc: &Secret<16>) -> Self {
-        let mut own = Self(Box::new(Inner { k: [0; 16], opc: [0; 16], opc_number: 0, constants: None, res_len: 8 }));
+        let mut own = Self(Box::new(Inner { k: [0; 16], opc: [0; 16], masks: [[0; 16]; 5], r: [0; 5], res_len: 8 }));
         own.0.k.copy_from_slice(k.bytes());
         own.0.opc.copy_from_slice(opc.bytes());
-        own.0.opc_number = u128::from_be_bytes(*opc.bytes());
+        own.0.set_constants(&Constants::STANDARD);
         own
     }
 
     /// With the operator's own constants.
     #[must_use]
     pub fn with_constants(mut self, constants: Constants) -> Self {
-        self.0.constants = Some(constants);
+        self.0.set_constants(&constants);
         self
     }
 
@@ -122,33 +125,37 @@ impl Milenage {
     /// f1, the network authentication code MAC-A.
     pub fn f1(&self, rand: &[u8; 16], sqn: Sqn, management_field: Amf) -> [u8; 8] {
         let cipher = self.cipher();
-        let round = Round::new(&self.0, &cipher, rand);
+        let mut temp = Blocks::zeroed();
+        let round = Round::new(&self.0, &cipher, rand, &mut temp);
         let mut blocks = Blocks::zeroed();
-        let [out1] = round.outputs([round.in1(self.0.constants(), sqn, management_field)], &mut blocks);
+        let [out1] = round.out1(sqn, management_field, &mut blocks);
         first(out1)
     }
 
     /// f1*, the resynchronisation authentication code MAC-S.
     pub fn f1_star(&self, rand: &[u8; 16], sqn: Sqn, management_field: Amf) -> [u8; 8] {
         let cipher = self.cipher();
-        let round = Round::new(&self.0, &cipher, rand);
+        let mut temp = Blocks::zeroed();
+        let round = Round::new(&self.0, &cipher, rand, &mut temp);
         let mut blocks = Blocks::zeroed();
-        let [out1] = round.outputs([round.in1(self.0.constants(), sqn, management_field)], &mut blocks);
+        let [out1] = round.out1(sqn, management_field, &mut blocks);
         second_half(out1)
     }
 
     /// f2 to f5: RES, CK, IK and AK.
     pub fn f2_to_f5(&self, rand: &[u8; 16], keys: &mut Keys) {
         let cipher = self.cipher();
-        Round::new(&self.0, &cipher, rand).f2_to_f5(keys);
+        let mut temp = Blocks::zeroed();
+        Round::new(&self.0, &cipher, rand, &mut temp).f2_to_f5(keys);
     }
 
     /// f5*, the anonymity key AK* that conceals SQN_MS in AUTS.
     pub fn f5_star(&self, rand: &[u8; 16]) -> [u8; 6] {
         let cipher = self.cipher();
-        let round = Round::new(&self.0, &cipher, rand);
+        let mut temp = Blocks::zeroed();
+        let round = Round::new(&self.0, &cipher, rand, &mut temp);
         let mut blocks = Blocks::zeroed();
-        let [out5] = round.outputs([round.in5()], &mut blocks);
+        let [out5] = round.out5(&mut blocks);
         first(out5)
     }
 
@@ -163,46 +170,83 @@ impl AlgorithmSet for Milenage {
     #[inline]
     fn f1_to_f5(&self, rand: &[u8; 16], sqn: Sqn, management_field: Amf, keys: &mut Keys) -> [u8; 8] {
         let cipher = self.cipher();
-        let round = Round::new(&self.0, &cipher, rand);
+        let mut temp = Blocks::zeroed();
+        let round = Round::new(&self.0, &cipher, rand, &mut temp);
         let mut blocks = Blocks::zeroed();
-        let [out1, out2, out3, out4] = round.outputs(round.in1_to_in4(sqn, management_field), &mut blocks);
+        let [in1, in2, in3, in4] = &mut blocks.0;
+        round.in1(sqn, management_field, in1);
+        self.0.in2_to_in4(round.temp, [in2, in3, in4]);
+        let [out1, out2, out3, out4] = round.outputs(&mut blocks);
         round.fill(keys, out2, out3, out4);
         first(out1)
     }
 
     fn f5_to_f1(&self, rand: &[u8; 16], concealed: &[u8; 6], management_field: Amf, keys: &mut Keys) -> (Sqn, [u8; 8]) {
         let cipher = self.cipher();
-        let round = Round::new(&self.0, &cipher, rand);
+        let mut temp = Blocks::zeroed();
+        let round = Round::new(&self.0, &cipher, rand, &mut temp);
         round.f2_to_f5(keys);
         let sqn = Sqn::from_bytes(xor(concealed, &keys.ak));
         let mut blocks = Blocks::zeroed();
-        let [out1] = round.outputs([round.in1(self.0.constants(), sqn, management_field)], &mut blocks);
+        let [out1] = round.out1(sqn, management_field, &mut blocks);
         (sqn, first(out1))
     }
 
     fn f1_star_and_f5_star(&self, rand: &[u8; 16], sqn_ms: Sqn) -> ([u8; 6], [u8; 8]) {
         let cipher = self.cipher();
-        let round = Round::new(&self.0, &cipher, rand);
+        let mut temp = Blocks::zeroed();
+        let round = Round::new(&self.0, &cipher, rand, &mut temp);
         let mut blocks = Blocks::zeroed();
-        let [out1, out5] = round.outputs([round.in1(self.0.constants(), sqn_ms, AMF_RESYNC), round.in5()], &mut blocks);
+        let [in1, in5] = &mut blocks.0;
+        round.in1(sqn_ms, AMF_RESYNC, in1);
+        round.in5(in5);
+        let [out1, out5] = round.outputs(&mut blocks);
         (xor(&sqn_ms.to_bytes(), &first(out5)), second_half(out1))
     }
 
     fn f5_star_and_f1_star(&self, rand: &[u8; 16], concealed: &[u8; 6], _: &[u8; 8]) -> (Sqn, [u8; 8]) {
         let cipher = self.cipher();
-        let round = Round::new(&self.0, &cipher, rand);
+        let mut temp = Blocks::zeroed();
+        let round = Round::new(&self.0, &cipher, rand, &mut temp);
         let mut blocks = Blocks::zeroed();
-        let [out5] = round.outputs([round.in5()], &mut blocks);
+        let [out5] = round.out5(&mut blocks);
         let sqn_ms = Sqn::from_bytes(xor(concealed, &first(out5)));
         let mut blocks = Blocks::zeroed();
-        let [out1] = round.outputs([round.in1(self.0.constants(), sqn_ms, AMF_RESYNC)], &mut blocks);
+        let [out1] = round.out1(sqn_ms, AMF_RESYNC, &mut blocks);
         (sqn_ms, second_half(out1))
     }
 }
 
 impl Inner {
-    fn constants(&self) -> &Constants {
-        self.constants.as_ref().unwrap_or(&Constants::STANDARD)
+    fn set_constants(&mut self, Constants { c, r }: &Constants) {
+        self.r = *r;
+        for ((mask, c), r) in self.masks.iter_mut().zip(c).zip(r) {
+            *mask = c.to_be_bytes();
+            add_rotated(mask, &self.opc, *r);
+        }
+    }
+
+    /// rot(TEMP ⊕ OPc, r) ⊕ c, the cipher's inputs for OUT2 to OUT4.
+    #[inline]
+    fn in2_to_in4(&self, temp: &[u8; 16], [in2, in3, in4]: [&mut [u8; 16]; 3]) {
+        if self.r != Constants::STANDARD.r {
+            return self.in2_to_in4_by_bits(temp, [in2, in3, in4]);
+        }
+        let ([_, mask2, mask3, mask4, _], [a, b, c, d]) = (&self.masks, words(temp));
+        *in2 = bytes(add([a, b, c, d], words(mask2)));
+        *in3 = bytes(add([b, c, d, a], words(mask3)));
+        *in4 = bytes(add([c, d, a, b], words(mask4)));
+    }
+
+    /// The same for any rotations. Apart, so that the standard ones stay a matter of vector registers.
+    #[cold]
+    #[inline(never)]
+    fn in2_to_in4_by_bits(&self, temp: &[u8; 16], [in2, in3, in4]: [&mut [u8; 16]; 3]) {
+        let ([_, mask2, mask3, mask4, _], [_, r2, r3, r4, _]) = (&self.masks, self.r);
+        for (to, mask, r) in [(in2, mask2, r2), (in3, mask3, r3), (in4, mask4, r4)] {
+            *to = *mask;
+            add_rotated(to, temp, r);
+        }
     }
 }
 
@@ -210,7 +254,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.k.as_mut_slice().zeroize();
         self.opc.as_mut_slice().zeroize();
-        self.opc_number.zeroize();
+        self.masks.as_flattened_mut().zeroize();
     }
 }
 
@@ -227,24 +271,35 @@ impl fmt::Debug for Milenage {
 struct Round<'a> {
     own: &'a Inner,
     cipher: &'a Aes128Enc,
-    temp: u128,
+    temp: &'a [u8; 16],
 }
 
 impl<'a> Round<'a> {
     #[inline]
-    fn new(own: &'a Inner, cipher: &'a Aes128Enc, rand: &[u8; 16]) -> Self {
-        let mut blocks = Blocks::zeroed();
-        let [block] = &mut blocks.0;
-        *block = *rand;
-        xor_into(block, &own.opc);
-        cipher.encrypt_block(block.into());
-        Self { own, cipher, temp: u128::from_be_bytes(*block) }
+    fn new(own: &'a Inner, cipher: &'a Aes128Enc, rand: &[u8; 16], Blocks([temp]): &'a mut Blocks<1>) -> Self {
+        *temp = *rand;
+        xor_into(temp, &own.opc);
+        cipher.encrypt_block((&mut *temp).into());
+        Self { own, cipher, temp }
     }
 
     fn f2_to_f5(&self, keys: &mut Keys) {
         let mut blocks = Blocks::zeroed();
-        let [out2, out3, out4] = self.outputs(self.in2_to_in4(self.own.constants()), &mut blocks);
+        self.own.in2_to_in4(self.temp, blocks.0.each_mut());
+        let [out2, out3, out4] = self.outputs(&mut blocks);
         self.fill(keys, out2, out3, out4);
+    }
+
+    fn out1<'b>(&self, sqn: Sqn, management_field: Amf, blocks: &'b mut Blocks<1>) -> &'b [[u8; 16]; 1] {
+        let [in1] = &mut blocks.0;
+        self.in1(sqn, management_field, in1);
+        self.outputs(blocks)
+    }
+
+    fn out5<'b>(&self, blocks: &'b mut Blocks<1>) -> &'b [[u8; 16]; 1] {
+        let [in5] = &mut blocks.0;
+        self.in5(in5);
+        self.outputs(blocks)
     }
 
     #[inline]
@@ -257,10 +312,7 @@ impl<'a> Round<'a> {
 
     /// OUT = E_K(input) ⊕ OPc, for all inputs side by side.
     #[inline]
-    fn outputs<'b, const N: usize>(&self, inputs: [u128; N], blocks: &'b mut Blocks<N>) -> &'b [[u8; 16]; N] {
-        for (block, input) in blocks.0.iter_mut().zip(inputs) {
-            *block = input.to_be_bytes();
-        }
+    fn outputs<'b, const N: usize>(&self, blocks: &'b mut Blocks<N>) -> &'b [[u8; 16]; N] {
         self.cipher.encrypt_blocks(Block::cast_slice_from_core_mut(&mut blocks.0));
         for block in &mut blocks.0 {
             xor_into(block, &self.own.opc);
@@ -268,45 +320,22 @@ impl<'a> Round<'a> {
         &blocks.0
     }
 
-    /// TEMP ⊕ rot(IN1 ⊕ OPc, r1) ⊕ c1: the cipher's input for OUT1.
+    /// TEMP ⊕ rot(IN1 ⊕ OPc, r1) ⊕ c1, the cipher's input for OUT1. IN1 is twice the same half, so its halves rotate alike.
     #[inline]
-    fn in1(&self, constants: &Constants, sqn: Sqn, management_field: Amf) -> u128 {
+    fn in1(&self, sqn: Sqn, management_field: Amf, to: &mut [u8; 16]) {
+        let ([mask, ..], [r1, ..]) = (&self.own.masks, self.own.r);
         let [a, b, c, d, e, f] = sqn.to_bytes();
-        let [g, h] = management_field;
-        let half = u128::from(u64::from_be_bytes([a, b, c, d, e, f, g, h]));
-        let in1 = half << 64 | half;
-        let ([c1, ..], [r1, ..]) = (constants.c, constants.r);
-        self.temp ^ (in1 ^ self.own.opc_number).rotate_left(r1.into()) ^ c1
+        let half = u64::from_be_bytes([0, 0, a, b, c, d, e, f]) << 16 | u64::from(u16::from_be_bytes(management_field));
+        let [a, b, c, d, e, f, g, h] = half.rotate_left(r1.into()).to_be_bytes();
+        let in1 = words(&[a, b, c, d, e, f, g, h, a, b, c, d, e, f, g, h]);
+        *to = bytes(add(add(words(self.temp), words(mask)), in1));
     }
 
-    #[inline]
-    fn in1_to_in4(&self, sqn: Sqn, management_field: Amf) -> [u128; 4] {
-        let inputs = |constants: &Constants| {
-            let [in2, in3, in4] = self.in2_to_in4(constants);
-            [self.in1(constants, sqn, management_field), in2, in3, in4]
-        };
-        match &self.own.constants {
-            // Known beforehand, most rotations cost nothing: a seventh of the whole vector.
-            None => inputs(&Constants::STANDARD),
-            Some(constants) => inputs(constants),
-        }
-    }
-
-    #[inline]
-    fn in2_to_in4(&self, constants: &Constants) -> [u128; 3] {
-        let ([_, c2, c3, c4, _], [_, r2, r3, r4, _]) = (constants.c, constants.r);
-        [self.rotated(r2, c2), self.rotated(r3, c3), self.rotated(r4, c4)]
-    }
-
-    fn in5(&self) -> u128 {
-        let Constants { c: [.., c5], r: [.., r5] } = *self.own.constants();
-        self.rotated(r5, c5)
-    }
-
-    /// rot(TEMP ⊕ OPc, r) ⊕ c: the cipher's input for OUT2 to OUT5.
-    #[inline]
-    fn rotated(&self, r: u8, c: u128) -> u128 {
-        (self.temp ^ self.own.opc_number).rotate_left(r.into()) ^ c
+    /// rot(TEMP ⊕ OPc, r5) ⊕ c5, the cipher's input for OUT5.
+    fn in5(&self, to: &mut [u8; 16]) {
+        let ([.., mask], [.., r5]) = (&self.own.masks, self.own.r);
+        *to = *mask;
+        add_rotated(to, self.temp, r5);
     }
 }
 
@@ -314,10 +343,10 @@ impl<'a> Round<'a> {
 struct Blocks<const N: usize>([[u8; 16]; N]);
 
 impl<const N: usize> Blocks<N> {
-    /// To be filled where it is: a move would leave a copy behind.
+    /// To be filled where it is: a move would leave a copy behind. A constant, so that most of the zeros are never written.
     #[inline]
     const fn zeroed() -> Self {
-        Self([[0; 16]; N])
+        Self(const { [[0; 16]; N] })
     }
 }
 
@@ -327,10 +356,37 @@ impl<const N: usize> Drop for Blocks<N> {
     }
 }
 
-impl Drop for Round<'_> {
-    fn drop(&mut self) {
-        self.temp.zeroize();
+/// `to` ⊕ rot(`block`, r).
+fn add_rotated(to: &mut [u8; 16], block: &[u8; 16], r: u8) {
+    *to = (u128::from_be_bytes(*to) ^ u128::from_be_bytes(*block).rotate_left(r.into())).to_be_bytes();
+}
+
+/// A block as what fits a vector register: in the order of memory, so that a rotation by a multiple of 32 bits only moves
+/// words.
+type Words = [u32; 4];
+
+#[inline]
+fn words(block: &[u8; 16]) -> Words {
+    let mut words = [0; 4];
+    for (word, bytes) in words.iter_mut().zip(block.as_chunks().0) {
+        *word = u32::from_ne_bytes(*bytes);
     }
+    words
+}
+
+#[inline]
+fn bytes(words: Words) -> [u8; 16] {
+    let mut block = [0; 16];
+    for (bytes, word) in block.as_chunks_mut().0.iter_mut().zip(words) {
+        *bytes = word.to_ne_bytes();
+    }
+    block
+}
+
+/// ⊕.
+#[inline]
+const fn add([a, b, c, d]: Words, [e, f, g, h]: Words) -> Words {
+    [a ^ e, b ^ f, c ^ g, d ^ h]
 }
 
 fn xor_into(block: &mut [u8; 16], other: &[u8; 16]) {

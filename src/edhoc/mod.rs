@@ -19,7 +19,7 @@
 //!
 //! Each step is a type that the next step consumes: a wrong order, a peer nobody verified, or a session without
 //! message_4 does not compile. Any error ends the session (§5.1); [`error_message`] says what to send.
-//! [`Verified`](crate::trust::Verified) is the only door from the claimed identity to the believed one, and critical EAD
+//! [`Verified`] is the only door from the claimed identity to the believed one, and critical EAD
 //! items that nobody took stop the next message from being made.
 //!
 //! Between reading and accepting, the claimed identity and EAD items can be looked at. They are not authenticated yet:

@@ -260,11 +260,11 @@ impl Operator {
     }
 
     /// Seals the session into a token (see [`Seal`]) that any server with the same key and the same configuration can open
-    /// and go on with: between two messages, or while a question is open. At most
-    /// [`MAX_TOKEN`](edhoc::MAX_TOKEN) bytes; while it waits for message_3, some
-    /// 220 and the message_2 that it may have to repeat. This machine has to go then: two of them
-    /// would speak under one key. XRES and, while a credential is being made, K are in there: the token's key is as precious as
-    /// the database.
+    /// and go on with: between two messages, or while a question is open. At most [`MAX_TOKEN`](edhoc::MAX_TOKEN) bytes;
+    /// while it waits for message_3, some 220 and the message_2 that it may have to repeat.
+    ///
+    /// This machine has to go then: two of them would speak under one key. XRES and, while a credential is being made, K are
+    /// in there: the token's key is as precious as the database.
     ///
     /// # Errors
     /// [`Misuse::NotNow`] while [`Operator::poll`] still has something; [`Backend`].

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `kid` is the issuer's, in either header. Without one, or where several issuers have it, at most
-//! [`MAX_CANDIDATES`](super::MAX_CANDIDATES) of them are tried. Only ES256. An issuer issues to peers and to nobody else:
+//! [`MAX_CANDIDATES`] of them are tried. Only ES256. An issuer issues to peers and to nobody else:
 //! there are no chains of CWTs.
 
 use alloc::boxed::Box;

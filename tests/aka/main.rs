@@ -8,6 +8,7 @@
     reason = "a test that goes wrong here should stop"
 )]
 
+mod allocation;
 mod case;
 mod eap;
 mod keys;

@@ -28,7 +28,7 @@ use remote_provisioning::{
         suci::{self, HomeNetworkKey, Identity, Imsi, RoutingIndicator, Scheme, Suci},
         tuak,
     },
-    crypto::{Agreement, Curve, Secret, rustcrypto::AgreementKey},
+    crypto::{Agreement, Group, Secret, rustcrypto::AgreementKey},
     error::Misuse,
     identity::{Plmn, Supi},
 };
@@ -293,13 +293,13 @@ fn suci_conceal(options: &mut Options) -> Result<Values, Wrong> {
     } else {
         RoutingIndicator::default()
     };
-    let curve = match options.text("profile")?.as_str() {
+    let group = match options.text("profile")?.as_str() {
         "null" => None,
-        "a" => Some(Curve::X25519),
-        "b" => Some(Curve::P256),
+        "a" => Some(Group::X25519),
+        "b" => Some(Group::P256),
         other => return Err(format!("--profile: {other} is none of null, a and b")),
     };
-    let suci = match curve {
+    let suci = match group {
         None => {
             // Given or not, they make no difference.
             for unused in ["hn-key", "eph", "key-id"] {
@@ -307,12 +307,12 @@ fn suci_conceal(options: &mut Options) -> Result<Values, Wrong> {
             }
             suci::null_scheme(&identity, routing)
         }
-        Some(curve) => {
+        Some(group) => {
             let key = options.any_bytes("hn-key")?;
-            let home = HomeNetworkKey::new(options.number("key-id")?, curve, &key)
+            let home = HomeNetworkKey::new(options.number("key-id")?, group, &key)
                 .map_err(|error| format!("--hn-key, --key-id: {error}"))?;
             let ephemeral = if options.has("eph") { options.secret("eph")? } else { random()? };
-            let ephemeral = AgreementKey::new(curve, ephemeral).map_err(|error| format!("--eph: {error}"))?;
+            let ephemeral = AgreementKey::new(group, ephemeral).map_err(|error| format!("--eph: {error}"))?;
             suci::conceal(&identity, routing, &home, ephemeral).map_err(|error| format!("--hn-key: {error}"))?
         }
     };
@@ -332,8 +332,8 @@ fn suci_deconceal(options: &mut Options) -> Result<Values, Wrong> {
             let _ = options.text("hn-private");
             None
         }
-        Scheme::Ecies { curve, .. } => Some(
-            AgreementKey::new(curve, options.secret("hn-private")?)
+        Scheme::Ecies { group, .. } => Some(
+            AgreementKey::new(group, options.secret("hn-private")?)
                 .map_err(|error| format!("--hn-private: {error}"))?,
         ),
     };

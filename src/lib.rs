@@ -113,7 +113,9 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `std` | yes | tables in the crypto backend that a device has no RAM for |
-//! | `rustcrypto` | yes | `crypto::rustcrypto`, the shipped backend, and the in-memory key store |
+//! | `rustcrypto` | yes | `crypto::rustcrypto`, the backend for every machine, and the in-memory key store |
+//! | `x25519` | no | X25519 and Ed25519 in every backend and key store, for EDHOC's suite 0 |
+//! | `aws-lc-rs` | no | `crypto::aws_lc` and `store::aws_lc`, the backend and key store for servers, three to four times as fast; wants a C compiler |
 //! | `sim` | no | `sim`: two machines, one clock, one seed; test identities with published keys |
 //!
 //! # What it does not do

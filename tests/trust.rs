@@ -57,7 +57,7 @@ fn issuer() -> &'static [u8] {
 fn public_key(private: &[u8; 32]) -> [u8; 65] {
     let mut keys = MemoryKeyStore::new();
     keys.insert(KeyId(0), private).unwrap();
-    *keys.public_key(KeyId(0)).unwrap().sec1()
+    *keys.public_key(KeyId(0)).unwrap().sec1().unwrap()
 }
 
 /// Two makers have given out the same serial number, and the operator trusts both.
@@ -81,7 +81,7 @@ fn believed() {
     assert_eq!(device.name().as_str(), "IOT-0001-0000-0001");
     assert_eq!(device.role(), Role::Device);
     assert_eq!(device.domain(), Domain::Test);
-    assert_eq!(device.public_key().sec1(), &public_key(ids::device_key()));
+    assert_eq!(device.public_key().bytes(), &public_key(ids::device_key()));
     assert_eq!(device.credential()[..3], [0x59, 0x01, 0x38]);
     assert_eq!(device.credential()[3..], *ids::device_chain()[0]);
     assert_eq!(device.credential(), certificate_credential(ids::device_chain()[0]));
@@ -94,11 +94,11 @@ fn believed() {
     };
     let good = operator(&chain(&ids::operator_chain()), &ids::device_anchors()).unwrap();
     assert_eq!(good.name().as_str(), "provisioning.example-operator");
-    assert_eq!(good.public_key().sec1(), &public_key(ids::operator_key()));
+    assert_eq!(good.public_key().bytes(), &public_key(ids::operator_key()));
 
     let rogue = operator(&chain(&ids::rogue_operator_chain()), &ids::rogue_device_anchors()).unwrap();
     assert_eq!(rogue.name(), good.name());
-    assert_eq!(rogue.public_key().sec1(), &public_key(ids::rogue_operator_key()));
+    assert_eq!(rogue.public_key().bytes(), &public_key(ids::rogue_operator_key()));
     let rogue = verify(
         &chain(&ids::rogue_device_chain()),
         Role::Device,
@@ -110,19 +110,19 @@ fn believed() {
     let rogue = only(rogue.unwrap());
     assert_eq!(rogue.name(), device.name());
     assert_ne!(rogue.anchor(), device.anchor());
-    assert_eq!(rogue.public_key().sec1(), &public_key(ids::rogue_device_key()));
+    assert_eq!(rogue.public_key().bytes(), &public_key(ids::rogue_device_key()));
 
     let raw = |kid, role, anchors: &MemoryAnchors| {
         verify(&CredentialId::Kid(kid), role, Domain::Test, anchors, &RustCrypto, None).map(only)
     };
     let raw_device = raw(ids::RAW_DEVICE_KID, Role::Device, &ids::operator_anchors()).unwrap();
     assert_eq!(raw_device.name().as_str(), "IOT-0001-0000-0002");
-    assert_eq!(raw_device.public_key().sec1(), &public_key(ids::raw_device_key()));
+    assert_eq!(raw_device.public_key().bytes(), &public_key(ids::raw_device_key()));
     assert_eq!(raw_device.credential(), ids::raw_device_ccs());
     assert_eq!(raw_device.anchor(), None);
     let raw_operator = raw(ids::RAW_OPERATOR_KID, Role::Operator, &ids::device_anchors()).unwrap();
     assert_eq!(raw_operator.name().as_str(), "op.example");
-    assert_eq!(raw_operator.public_key().sec1(), &public_key(ids::raw_operator_key()));
+    assert_eq!(raw_operator.public_key().bytes(), &public_key(ids::raw_operator_key()));
     assert_eq!(raw_operator.credential(), ids::raw_operator_ccs());
 }
 
@@ -280,7 +280,7 @@ fn usage_bits() {
 fn compressed_key() {
     let peer = leaf(pki!("compressed")).unwrap();
     let scalar = RustCrypto.sha256(&[b"worthless published test key: compressed"]);
-    assert_eq!(peer.public_key().sec1(), &public_key(&scalar));
+    assert_eq!(peer.public_key().bytes(), &public_key(&scalar));
 }
 
 /// RFC 5280 §4.1.2.5: an IDevID does not end. A device without a clock accepts what was valid at one moment.
@@ -574,7 +574,7 @@ fn rfc_9529_credentials() {
         assert_eq!(peer.credential(), cred);
         assert_eq!(peer.name().as_str(), name);
         let private: [u8; 32] = hex(private).try_into().unwrap();
-        assert_eq!(peer.public_key().sec1(), &public_key(&private));
+        assert_eq!(peer.public_key().bytes(), &public_key(&private));
 
         // The same key with y as a sign (RFC 9053 §7.1.1); the other sign is another key.
         let y = &cred[cred.len() - 32..];

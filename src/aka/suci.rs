@@ -51,7 +51,7 @@ use hmac::{Hmac, KeyInit, Mac, digest::FixedOutput};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    crypto::{Agreement, Curve, Secret, equal},
+    crypto::{Agreement, Group, Secret, equal},
     error::{Backend, Malformed, Misuse, Result, Untrusted},
     identity::{Plmn, Supi},
 };
@@ -80,7 +80,7 @@ pub fn conceal(
     home: &HomeNetworkKey,
     ephemeral: impl Agreement,
 ) -> Result<Suci> {
-    check_key(&ephemeral, home.curve)?;
+    check_key(&ephemeral, home.group)?;
     let mut shared = Secret::zeroed();
     ephemeral.agree(&home.public_key, &mut shared)?;
     let keys = EciesKeys::derive(&shared, ephemeral.public_key());
@@ -93,7 +93,7 @@ pub fn conceal(
     output.extend_from_slice(ephemeral.public_key());
     output.extend_from_slice(&ciphertext);
     output.extend_from_slice(&mac);
-    let scheme = Scheme::Ecies { curve: home.curve, key: home.id };
+    let scheme = Scheme::Ecies { group: home.group, key: home.id };
     Ok(Suci::new(identity.home_network(), routing, scheme, output)?)
 }
 
@@ -121,9 +121,9 @@ impl Suci {
     fn new(home: HomeNetwork, routing: RoutingIndicator, scheme: Scheme, output: Vec<u8>) -> Result<Self, Malformed> {
         let input_len = match scheme {
             Scheme::Null => output.len(),
-            Scheme::Ecies { curve, .. } => output
+            Scheme::Ecies { group, .. } => output
                 .len()
-                .checked_sub(curve.public_key_len().saturating_add(TAG_LEN))
+                .checked_sub(group.public_key_len().saturating_add(TAG_LEN))
                 .ok_or(Malformed::WrongLength)?,
         };
         let most = match &home {
@@ -175,8 +175,8 @@ impl Suci {
             return Ok(Identity::from_scheme_input(&self.home, &self.output)?);
         };
         let key = key(self).ok_or(Untrusted::UnknownCredential)?;
-        if let Scheme::Ecies { curve, .. } = self.scheme {
-            check_key(key, curve)?;
+        if let Scheme::Ecies { group, .. } = self.scheme {
+            check_key(key, group)?;
         }
         let mut shared = Secret::zeroed();
         key.agree(ephemeral, &mut shared)?;
@@ -193,8 +193,8 @@ impl Suci {
 
     /// Ephemeral public key, ciphertext and tag; `None` with the null-scheme.
     pub fn ecies_parts(&self) -> Option<(&[u8], &[u8], &[u8])> {
-        let Scheme::Ecies { curve, .. } = self.scheme else { return None };
-        let (ephemeral, rest) = self.output.split_at_checked(curve.public_key_len())?;
+        let Scheme::Ecies { group, .. } = self.scheme else { return None };
+        let (ephemeral, rest) = self.output.split_at_checked(group.public_key_len())?;
         let (ciphertext, tag) = rest.split_at_checked(rest.len().checked_sub(TAG_LEN)?)?;
         Some((ephemeral, ciphertext, tag))
     }
@@ -243,8 +243,8 @@ impl Suci {
             return Err(Malformed::Text);
         }
         // Their sum alone would let a byte wander from one to the next.
-        let Scheme::Ecies { curve, .. } = scheme else { return Err(Malformed::OutOfRange) };
-        if ephemeral.len() != curve.public_key_len() || tag.len() != TAG_LEN {
+        let Scheme::Ecies { group, .. } = scheme else { return Err(Malformed::OutOfRange) };
+        if ephemeral.len() != group.public_key_len() || tag.len() != TAG_LEN {
             return Err(Malformed::WrongLength);
         }
         Self::new(home, routing, scheme, [ephemeral, ciphertext, tag].concat())
@@ -506,7 +506,7 @@ pub enum Scheme {
     /// Profile A (1) on X25519, Profile B (2) on P-256.
     Ecies {
         /// The curve, which names the profile.
-        curve: Curve,
+        group: Group,
         /// The home network public key identifier, 1 to 255; 0 is the null-scheme's (TS 29.571 §5.3.2). 255 is reserved
         /// in NAS, but not in the other forms.
         key: u8,
@@ -518,8 +518,8 @@ impl Scheme {
     pub const fn number(self) -> u8 {
         match self {
             Self::Null => 0,
-            Self::Ecies { curve: Curve::X25519, .. } => 1,
-            Self::Ecies { curve: Curve::P256, .. } => 2,
+            Self::Ecies { group: Group::X25519, .. } => 1,
+            Self::Ecies { group: Group::P256, .. } => 2,
         }
     }
 
@@ -534,8 +534,8 @@ impl Scheme {
     const fn new(number: u8, key: u8) -> Result<Self, Malformed> {
         match (number, key) {
             (0, 0) => Ok(Self::Null),
-            (1, 1..) => Ok(Self::Ecies { curve: Curve::X25519, key }),
-            (2, 1..) => Ok(Self::Ecies { curve: Curve::P256, key }),
+            (1, 1..) => Ok(Self::Ecies { group: Group::X25519, key }),
+            (2, 1..) => Ok(Self::Ecies { group: Group::P256, key }),
             _ => Err(Malformed::OutOfRange),
         }
     }
@@ -586,7 +586,7 @@ impl fmt::Display for RoutingIndicator {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HomeNetworkKey {
     id: u8,
-    curve: Curve,
+    group: Group,
     public_key: ArrayVec<u8, 33>,
 }
 
@@ -596,12 +596,12 @@ impl HomeNetworkKey {
     ///
     /// # Errors
     /// [`Misuse::Parameter`] if the number is 0 or the length is wrong.
-    pub fn new(id: u8, curve: Curve, public_key: &[u8]) -> Result<Self, Misuse> {
+    pub fn new(id: u8, group: Group, public_key: &[u8]) -> Result<Self, Misuse> {
         let wrong = Misuse::Parameter("a home network key has a number above 0, and 32 or 33 bytes");
-        if id == 0 || public_key.len() != curve.public_key_len() {
+        if id == 0 || public_key.len() != group.public_key_len() {
             return Err(wrong);
         }
-        Ok(Self { id, curve, public_key: ArrayVec::try_from(public_key).map_err(|_| wrong)? })
+        Ok(Self { id, group, public_key: ArrayVec::try_from(public_key).map_err(|_| wrong)? })
     }
 }
 
@@ -660,8 +660,8 @@ impl EciesKeys {
 }
 
 /// Against a key that says it is on one curve and is on another.
-fn check_key(key: &(impl Agreement + ?Sized), curve: Curve) -> Result<(), Misuse> {
-    if key.curve() == curve && key.public_key().len() == curve.public_key_len() {
+fn check_key(key: &(impl Agreement + ?Sized), group: Group) -> Result<(), Misuse> {
+    if key.group() == group && key.public_key().len() == group.public_key_len() {
         return Ok(());
     }
     Err(Misuse::Parameter("the key is not of the scheme's curve"))

@@ -6,21 +6,35 @@
 //! KEM suite is a row in a table later; the agreement of an ephemeral key with a *static* one (EDHOC methods 1 to 3) is a
 //! call of its own, because only Diffie-Hellman groups have it.
 //!
+//! | [`KeyKind`] | a [`PublicKey`] is | [`Crypto::verify`] | [`Crypto::agree`] |
+//! |---|---|---|---|
+//! | `P256` | a point, 65 bytes (SEC 1 §2.3.3) | ES256 (RFC 9053 §2.1) | with ephemeral keys of [`Group::P256`] |
+//! | `Ed25519` | a point, 32 bytes (RFC 8032 §5.1.2) | EdDSA (RFC 9053 §2.2) | never |
+//! | `X25519` | a u-coordinate, 32 bytes (RFC 7748 §5) | never | with ephemeral keys of [`Group::X25519`] |
+//!
+//! A key of the wrong kind is an error and not a panic. Every backend has P-256; the other two are for those that want
+//! EDHOC's suites 0 and 1, in the shipped ones behind the feature `x25519`.
+//!
 //! Secrets are [`Secret`] and [`SecretBytes`]: heap-held so that moving the owner moves a pointer and leaves no copy on
 //! the stack, filled in place, wiped on drop, compared in constant time, and silent in `Debug`.
 //!
-//! The shipped backend is `rustcrypto` (feature `rustcrypto`). One of your own implements [`Crypto`] and can be held
-//! against `sim::kit::check_crypto`.
+//! Two backends are shipped: `rustcrypto` for every machine, and `aws_lc` for servers, in assembler and three to
+//! four times as fast (features `rustcrypto` and `aws-lc-rs`). One of your own implements [`Crypto`] and can be held against
+//! [`check()`].
 
+#[cfg(feature = "aws-lc-rs")]
+pub mod aws_lc;
+mod check;
 #[cfg(feature = "rustcrypto")]
 pub mod rustcrypto;
 
 use alloc::{boxed::Box, vec::Vec};
-use core::fmt;
+use core::{any::Any, fmt};
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
+pub use self::check::{Broken, check};
 use crate::error::{Backend, Misbehaved, Untrusted};
 
 /// Bytes of a SHA-256 hash.
@@ -29,14 +43,47 @@ pub const HASH_LEN: usize = 32;
 /// A SHA-256 hash.
 pub type Hash = [u8; HASH_LEN];
 
-/// An ECDSA signature on P-256: r ‖ s, 32 bytes each (RFC 9053 §2.1).
+/// A signature: r ‖ s of ECDSA on P-256 (RFC 9053 §2.1), or R ‖ S of Ed25519 (RFC 8032 §5.1.6); 32 bytes each.
 pub type Signature = [u8; 64];
 
-/// Groups for the ephemeral exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Groups for Diffie-Hellman.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Group {
-    /// NIST P-256; G_X and G_Y are x-coordinates of 32 bytes (RFC 9528 §3.7).
+    /// NIST P-256. In the ephemeral exchange, G_X and G_Y are x-coordinates of 32 bytes (RFC 9528 §3.7); in an
+    /// [`Agreement`], public keys are compressed points of 33 bytes (SEC 1 §2.3.3).
     P256,
+    /// Curve25519 with X25519 (RFC 7748 §5). Public keys are u-coordinates of 32 bytes, wherever they are. The topmost
+    /// bit does not count, and a u not below the field prime stands for the one that it is congruent to.
+    X25519,
+}
+
+impl Group {
+    /// The kind of a static key that agrees with ephemeral ones of this group.
+    pub const fn kind(self) -> KeyKind {
+        match self {
+            Self::P256 => KeyKind::P256,
+            Self::X25519 => KeyKind::X25519,
+        }
+    }
+
+    /// Bytes of a public key in an [`Agreement`].
+    pub const fn public_key_len(self) -> usize {
+        match self {
+            Self::P256 => 33,
+            Self::X25519 => 32,
+        }
+    }
+}
+
+/// What a public key is, and so what it is good for (see the table in this module's header).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyKind {
+    /// A point of NIST P-256: verifies ES256, agrees.
+    P256,
+    /// A u-coordinate of Curve25519: agrees.
+    X25519,
+    /// A point of edwards25519: verifies EdDSA.
+    Ed25519,
 }
 
 /// Authenticated encryption, by COSE algorithm number (RFC 9053 §4).
@@ -125,17 +172,33 @@ pub trait Crypto: Sync {
     /// [`Misbehaved::InvalidPoint`] if it is none, not on the curve, or the point at infinity.
     fn point(&self, encoded: &[u8]) -> Result<PublicKey, Misbehaved>;
 
+    /// Decodes and checks a public key of any kind: a P-256 point as [`Crypto::point`] takes it, or the 32 bytes of the
+    /// others. A backend with P-256 alone leaves this as it is.
+    ///
+    /// # Errors
+    /// [`Misbehaved::InvalidPoint`] if it is none, or this backend does not have the kind. That goes for points of low
+    /// order, with which every product is zero and under which a signature can fit every message, and for an Ed25519 key
+    /// that is not the one encoding of its point (RFC 8032 §5.1.3).
+    fn read_key(&self, kind: KeyKind, encoded: &[u8]) -> Result<PublicKey, Misbehaved> {
+        match kind {
+            KeyKind::P256 => self.point(encoded),
+            KeyKind::X25519 | KeyKind::Ed25519 => Err(Misbehaved::InvalidPoint),
+        }
+    }
+
     /// Makes an ephemeral key (the initiator's half).
     ///
     /// # Errors
-    /// [`Backend::Random`] if the random source fails.
+    /// [`Backend::Random`] if the random source fails or gives nothing of use, [`Backend::Crypto`] if this backend does
+    /// not have the group.
     fn generate(&self, group: Group, rng: &mut dyn Rng) -> Result<EphemeralKey, Backend>;
 
     /// Answers G_X: makes an ephemeral key, whose public half is G_Y, and writes the shared secret. A bad G_X is refused
     /// before the random source is asked.
     ///
     /// # Errors
-    /// [`Misbehaved::InvalidPoint`] for a bad G_X, or [`Backend`].
+    /// [`Misbehaved::InvalidPoint`] for a bad G_X (no 32 bytes, no point, of low order), or [`Backend`] as with
+    /// [`Crypto::generate`].
     fn encapsulate(
         &self,
         group: Group,
@@ -150,50 +213,34 @@ pub trait Crypto: Sync {
     /// [`Misbehaved::InvalidPoint`] for a bad G_Y, or [`Backend`].
     fn decapsulate(&self, key: &EphemeralKey, g_y: &[u8], shared: &mut Secret<HASH_LEN>) -> crate::error::Result<()>;
 
-    /// Diffie-Hellman of an ephemeral key with a peer's static one (EDHOC methods 1 to 3): the x-coordinate.
+    /// Diffie-Hellman of an ephemeral key with a peer's static one (EDHOC methods 1 to 3): the x- or u-coordinate.
     ///
     /// # Errors
-    /// [`Backend::Crypto`] if `key` is not of the group of `peer`.
+    /// [`Backend::Crypto`] if `key` is not of the group of `peer`, or `peer` agrees with nothing.
     fn agree(&self, key: &EphemeralKey, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend>;
 
-    /// Checks an ES256 signature over `message`.
+    /// Checks a signature over `message`: ES256 or EdDSA, as the kind of `key` has it.
+    ///
+    /// Of ES256, s may be in either half of its range: COSE and X.509 do not ask for the lower one, and other
+    /// implementations do send the upper one. So a valid signature has a twin; never use one as an identifier.
     ///
     /// # Errors
     /// [`Untrusted::Authentication`], whatever the reason.
     fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> Result<(), Untrusted>;
 }
 
-/// Curves on which a key of its own life agrees (see [`Agreement`]).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Curve {
-    /// Curve25519 with X25519 (RFC 7748 §5); public keys are u-coordinates.
-    X25519,
-    /// NIST P-256; public keys are compressed points (SEC 1 §2.3.3).
-    P256,
-}
-
-impl Curve {
-    /// Bytes of a public key.
-    pub const fn public_key_len(self) -> usize {
-        match self {
-            Self::X25519 => 32,
-            Self::P256 => 33,
-        }
-    }
-}
-
 /// A private key that agrees with a peer's public key, wherever it lives: in an HSM at the operator, in a secure element
-/// at the device, in memory (`rustcrypto::AgreementKey`). [`aka::suci`](crate::aka::suci) needs no more of a key.
+/// at the device, in memory (`rustcrypto::AgreementKey`, `aws_lc::AgreementKey`). [`aka::suci`](crate::aka::suci) needs no more of a key.
 ///
 /// Implementations compute in constant time.
 pub trait Agreement {
-    /// The curve of the key.
-    fn curve(&self) -> Curve;
+    /// The group of the key.
+    fn group(&self) -> Group;
 
-    /// The public half as it goes on the wire, [`Curve::public_key_len`] bytes.
+    /// The public half as it goes on the wire, [`Group::public_key_len`] bytes.
     fn public_key(&self) -> &[u8];
 
-    /// Diffie-Hellman with `peer`, a public key of the same curve that nobody has checked yet, into `shared`: the
+    /// Diffie-Hellman with `peer`, a public key of the same group that nobody has checked yet, into `shared`: the
     /// u-coordinate (RFC 7748 §6.1) or the x-coordinate (SEC 1 §3.3.1).
     ///
     /// # Errors
@@ -202,42 +249,81 @@ pub trait Agreement {
     fn agree(&self, peer: &[u8], shared: &mut Secret<32>) -> crate::error::Result<()>;
 }
 
-/// A point of P-256 that has been checked to be on the curve.
+/// A public key that has been checked: a point of its curve, and not one of low order.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct PublicKey {
-    sec1: [u8; 65],
+pub struct PublicKey(Checked);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Checked {
+    P256([u8; 65]),
+    X25519([u8; 32]),
+    Ed25519([u8; 32]),
 }
 
 impl PublicKey {
-    /// For backends: the checked point (x, y). Anyone else asks [`Crypto::point`].
+    /// For backends: the checked point (x, y) of P-256. Anyone else asks [`Crypto::point`].
     pub fn from_checked_point(x: &[u8; 32], y: &[u8; 32]) -> Self {
         let mut sec1 = [4; 65];
         let (_, point) = sec1.split_at_mut(1);
         let (px, py) = point.split_at_mut(32);
         px.copy_from_slice(x);
         py.copy_from_slice(y);
-        Self { sec1 }
+        Self(Checked::P256(sec1))
     }
 
-    /// The x-coordinate, 32 bytes.
+    /// For backends: the checked u-coordinate. Anyone else asks [`Crypto::read_key`].
+    pub const fn from_checked_x25519(u: &[u8; 32]) -> Self {
+        Self(Checked::X25519(*u))
+    }
+
+    /// For backends: the checked point of edwards25519, encoded. Anyone else asks [`Crypto::read_key`].
+    pub const fn from_checked_ed25519(encoded: &[u8; 32]) -> Self {
+        Self(Checked::Ed25519(*encoded))
+    }
+
+    /// What it is good for.
+    pub const fn kind(&self) -> KeyKind {
+        match self.0 {
+            Checked::P256(_) => KeyKind::P256,
+            Checked::X25519(_) => KeyKind::X25519,
+            Checked::Ed25519(_) => KeyKind::Ed25519,
+        }
+    }
+
+    /// The key as the standards of its kind have it: the uncompressed point, 65 bytes (SEC 1 §2.3.3), or 32 bytes.
+    pub const fn bytes(&self) -> &[u8] {
+        match &self.0 {
+            Checked::P256(sec1) => sec1,
+            Checked::X25519(bytes) | Checked::Ed25519(bytes) => bytes,
+        }
+    }
+
+    /// COSE's `x`, 32 bytes: the x-coordinate of a P-256 point (RFC 9053 §7.1.1), or the whole key of the other kinds
+    /// (RFC 9053 §7.2).
     pub fn x(&self) -> &[u8] {
-        self.sec1.get(1..33).unwrap_or_default()
+        match &self.0 {
+            Checked::P256(sec1) => sec1.get(1..33).unwrap_or_default(),
+            Checked::X25519(bytes) | Checked::Ed25519(bytes) => bytes,
+        }
     }
 
-    /// The y-coordinate, 32 bytes.
+    /// The y-coordinate of a P-256 point, 32 bytes; empty with the other kinds.
     pub fn y(&self) -> &[u8] {
-        self.sec1.get(33..).unwrap_or_default()
+        self.sec1().and_then(|sec1| sec1.get(33..)).unwrap_or_default()
     }
 
-    /// The uncompressed point, 65 bytes (SEC 1 §2.3.3).
-    pub const fn sec1(&self) -> &[u8; 65] {
-        &self.sec1
+    /// The uncompressed point of P-256, 65 bytes (SEC 1 §2.3.3); `None` with the other kinds.
+    pub const fn sec1(&self) -> Option<&[u8; 65]> {
+        match &self.0 {
+            Checked::P256(sec1) => Some(sec1),
+            Checked::X25519(_) | Checked::Ed25519(_) => None,
+        }
     }
 }
 
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PublicKey(")?;
+        write!(f, "PublicKey({:?} ", self.kind())?;
         self.x().iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))?;
         f.write_str("..)")
     }
@@ -352,15 +438,29 @@ impl fmt::Debug for SecretBytes {
 
 /// An ephemeral private key and what to send of it. Wiped on drop; used for one session.
 pub struct EphemeralKey {
+    group: Group,
     private: SecretBytes,
     public: Box<[u8]>,
+    native: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl EphemeralKey {
-    /// For backends: the private half in a form of the backend's choosing (a scalar, a handle) and the public one as it
-    /// goes on the wire.
-    pub const fn from_parts(private: SecretBytes, public: Box<[u8]>) -> Self {
-        Self { private, public }
+    /// For backends: the private half as bytes of the backend's choosing (a scalar, the number of a slot) and the public
+    /// one as it goes on the wire.
+    pub const fn from_parts(group: Group, private: SecretBytes, public: Box<[u8]>) -> Self {
+        Self { group, private, public, native: None }
+    }
+
+    /// For backends whose library has a type of its own for a private key: keeps it, so that the bytes need not be read in
+    /// at each use. It wipes itself on drop. A key that comes out of a token is without it.
+    #[must_use]
+    pub fn with_native(self, native: Box<dyn Any + Send + Sync>) -> Self {
+        Self { native: Some(native), ..self }
+    }
+
+    /// The group that it is of.
+    pub const fn group(&self) -> Group {
+        self.group
     }
 
     /// What goes on the wire: G_X or G_Y.
@@ -368,9 +468,14 @@ impl EphemeralKey {
         &self.public
     }
 
-    /// For backends: what [`EphemeralKey::from_parts`] was given.
+    /// For backends: the bytes that [`EphemeralKey::from_parts`] was given.
     pub fn private(&self) -> &[u8] {
         self.private.bytes()
+    }
+
+    /// For backends: what [`EphemeralKey::with_native`] was given, if it was a `T`.
+    pub fn native<T: 'static>(&self) -> Option<&T> {
+        self.native.as_ref().and_then(|native| native.downcast_ref())
     }
 }
 

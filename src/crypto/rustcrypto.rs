@@ -8,9 +8,14 @@
 //! | AES-CCM-16-64-128, AES-CCM-16-128-128 | `ccm` | RFC 3610 |
 //! | ECDH, ES256 | `p256` | SP 800-56A §5.7.1.2, FIPS 186-5 §6 |
 //! | X25519 | `x25519-dalek` | RFC 7748 §5 |
+//! | EdDSA | `ed25519-dalek` | RFC 8032 §5.1 |
+//!
+//! X25519 is always here for [`AgreementKey`]; as a group of the ephemeral exchange, and with EdDSA, it comes with the
+//! feature `x25519`.
 //!
 //! Everything that touches a secret runs in constant time in those crates. What this file adds is narrower doors (no
-//! point at infinity, no compact or hybrid points, no short scalars), a bounded search for a scalar, and wiping.
+//! point at infinity, no compact or hybrid points, no points of low order, no short scalars), a bounded search for a
+//! scalar, and wiping.
 //!
 //! `p256` is 0.14, which shares one generation of `der` and `sha2` with the other crates here. It is not the faster one
 //! everywhere. Against 0.13 in one run on an idle x86-64, medians: key pair 0.56, signature 0.53, verification 0.99, ECDH
@@ -18,8 +23,9 @@
 //! two takes 0.98, with LTO 1.25, and method 3 takes 1.5, with LTO 1.9. Other machines differ: measure on yours, and bring
 //! a [`Crypto`] of your own where it counts.
 //!
-//! What it cannot do: a value that those crates hand out or pass around by value (field elements, HMAC blocks) may leave
-//! a copy on the stack that nobody wipes. A backend over hardware, or one that fills in place throughout, does better.
+//! What it cannot do: a value that those crates hand out or pass around by value (field elements, HMAC blocks, the scalar
+//! of X25519) may leave a copy on the stack that nobody wipes. A backend over hardware, or one that fills in place
+//! throughout, does better.
 
 use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
@@ -46,8 +52,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
     crypto::{
-        Aead, Agreement, Crypto, Curve, EphemeralKey, Group, HASH_LEN, Hash, PublicKey, Rng, Secret, SecretBytes,
-        Signature, equal,
+        Aead, Agreement, Crypto, EphemeralKey, Group, HASH_LEN, Hash, KeyKind, PublicKey, Rng, Secret, SecretBytes,
+        Signature, check::hex, equal,
     },
     error::{Backend, Misbehaved, Result, Untrusted},
 };
@@ -55,14 +61,26 @@ use crate::{
 type Ccm16_64_128 = Ccm<Aes128, U8, U13>;
 type Ccm16_128_128 = Ccm<Aes128, U16, U13>;
 
-/// Bytes of a P-256 coordinate or scalar.
+/// Bytes of a coordinate or scalar, on either curve.
 const FIELD_LEN: usize = 32;
 
 /// Draws for one scalar. A sound source misses the range once in 2³² draws, so a second miss already means it is broken.
-const SCALAR_TRIES: usize = 8;
+pub(crate) const SCALAR_TRIES: usize = 8;
 
 /// SEC 1 §2.3.3: tag of a compressed point whose y is even.
 const COMPRESSED_EVEN: u8 = 2;
+
+/// u-coordinates, below 2²⁵⁵, of the points of low order on Curve25519 and its twist: 0, 1, the two of order 8, p - 1, and
+/// p and p + 1, which stand for the first two.
+const LOW_ORDER: [[u8; FIELD_LEN]; 7] = [
+    hex("0000000000000000000000000000000000000000000000000000000000000000"),
+    hex("0100000000000000000000000000000000000000000000000000000000000000"),
+    hex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
+    hex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
+    hex("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+    hex("edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+    hex("eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+];
 
 /// Software implementations of all of [`Crypto`]. Has no state.
 ///
@@ -122,10 +140,25 @@ impl Crypto for RustCrypto {
         point.map(|point| to_public_key(point.as_affine())).ok_or(Misbehaved::InvalidPoint)
     }
 
+    fn read_key(&self, kind: KeyKind, encoded: &[u8]) -> Result<PublicKey, Misbehaved> {
+        match kind {
+            KeyKind::P256 => self.point(encoded),
+            KeyKind::X25519 if HAS_X25519 => from_u(encoded).ok_or(Misbehaved::InvalidPoint),
+            #[cfg(feature = "x25519")]
+            KeyKind::Ed25519 => ed25519::read(encoded).ok_or(Misbehaved::InvalidPoint),
+            _ => Err(Misbehaved::InvalidPoint),
+        }
+    }
+
     fn generate(&self, group: Group, rng: &mut dyn Rng) -> Result<EphemeralKey, Backend> {
-        let Group::P256 = group;
-        let (private, scalar) = draw_scalar(rng)?;
-        Ok(ephemeral_key(private, &scalar))
+        match group {
+            Group::P256 => {
+                let (private, scalar) = draw_scalar(rng)?;
+                Ok(ephemeral_key(private, &scalar))
+            }
+            Group::X25519 if HAS_X25519 => draw_x25519(rng),
+            Group::X25519 => Err(Backend::Crypto),
+        }
     }
 
     fn encapsulate(
@@ -135,38 +168,63 @@ impl Crypto for RustCrypto {
         rng: &mut dyn Rng,
         shared: &mut Secret<HASH_LEN>,
     ) -> Result<EphemeralKey> {
-        let Group::P256 = group;
-        let peer = from_x(g_x).ok_or(Misbehaved::InvalidPoint)?;
-        let (private, scalar) = draw_scalar(rng)?;
-        exchange(&scalar, &peer, shared);
-        Ok(ephemeral_key(private, &scalar))
+        match group {
+            Group::P256 => {
+                let peer = from_x(g_x).ok_or(Misbehaved::InvalidPoint)?;
+                let (private, scalar) = draw_scalar(rng)?;
+                exchange(&scalar, &peer, shared);
+                Ok(ephemeral_key(private, &scalar))
+            }
+            Group::X25519 if HAS_X25519 => {
+                from_u(g_x).ok_or(Misbehaved::InvalidPoint)?;
+                let key = draw_x25519(rng)?;
+                self.decapsulate(&key, g_x, shared)?;
+                Ok(key)
+            }
+            Group::X25519 => Err(Backend::Crypto.into()),
+        }
     }
 
     fn decapsulate(&self, key: &EphemeralKey, g_y: &[u8], shared: &mut Secret<HASH_LEN>) -> Result<()> {
-        let peer = from_x(g_y).ok_or(Misbehaved::InvalidPoint)?;
-        let scalar = read_scalar(key.private()).ok_or(Backend::Crypto)?;
-        exchange(&scalar, &peer, shared);
+        match key.group() {
+            Group::P256 => {
+                let peer = from_x(g_y).ok_or(Misbehaved::InvalidPoint)?;
+                let scalar = read_scalar(key.private()).ok_or(Backend::Crypto)?;
+                exchange(&scalar, &peer, shared);
+            }
+            Group::X25519 => {
+                let private = key.private().try_into().map_err(|_| Backend::Crypto)?;
+                exchange_x25519(private, g_y, shared).ok_or(Misbehaved::InvalidPoint)?;
+            }
+        }
         Ok(())
     }
 
     fn agree(&self, key: &EphemeralKey, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend> {
-        let scalar = read_scalar(key.private()).ok_or(Backend::Crypto)?;
-        agree(&scalar, peer, shared).ok_or(Backend::Crypto)
+        let agreed = match (key.group(), peer.kind()) {
+            (Group::P256, KeyKind::P256) => read_scalar(key.private()).and_then(|scalar| agree(&scalar, peer, shared)),
+            (Group::X25519, KeyKind::X25519) => {
+                key.private().try_into().ok().and_then(|private| exchange_x25519(private, peer.bytes(), shared))
+            }
+            _ => None,
+        };
+        agreed.ok_or(Backend::Crypto)
     }
 
-    /// Takes s in either half of its range: ES256 as COSE and X.509 use it does not ask for the lower one, and other
-    /// implementations do send the upper one. So a valid signature has a twin; never use one as an identifier.
     fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> Result<(), Untrusted> {
-        let key = VerifyingKey::from_sec1_bytes(key.sec1()).map_err(|_| Untrusted::Authentication)?;
-        // Refuses r and s that are zero, or not below the group order.
-        let signature = ecdsa::Signature::from_slice(signature).map_err(|_| Untrusted::Authentication)?;
-        key.verify(message, &signature).map_err(|_| Untrusted::Authentication)
+        let verified = match key.kind() {
+            KeyKind::P256 => verify_es256(key, message, signature),
+            #[cfg(feature = "x25519")]
+            KeyKind::Ed25519 => ed25519::verify(key, message, signature),
+            _ => None,
+        };
+        verified.ok_or(Untrusted::Authentication)
     }
 }
 
 /// A private key in memory that agrees (see [`Agreement`]). Wiped on drop, shows nothing in `Debug`, cannot be cloned.
 pub struct AgreementKey {
-    curve: Curve,
+    group: Group,
     private: Secret<FIELD_LEN>,
     public: ArrayVec<u8, 33>,
 }
@@ -176,37 +234,37 @@ impl AgreementKey {
     ///
     /// # Errors
     /// [`Backend::Key`] if a scalar of P-256 is zero or not below the group order.
-    pub fn new(curve: Curve, private: Secret<FIELD_LEN>) -> Result<Self, Backend> {
+    pub fn new(group: Group, private: Secret<FIELD_LEN>) -> Result<Self, Backend> {
         let mut public = ArrayVec::new();
         // Cannot fail: a public key has 32 or 33 bytes.
-        let _ = match curve {
-            Curve::X25519 => public.try_extend_from_slice(&x25519(*private.bytes(), X25519_BASEPOINT_BYTES)),
-            Curve::P256 => {
+        let _ = match group {
+            Group::X25519 => public.try_extend_from_slice(&public_x25519(private.bytes())),
+            Group::P256 => {
                 let scalar = read_scalar(private.bytes()).ok_or(Backend::Key)?;
                 let point = p256::PublicKey::from_secret_scalar(&scalar).to_sec1_point(true);
                 public.try_extend_from_slice(point.as_bytes())
             }
         };
-        Ok(Self { curve, private, public })
+        Ok(Self { group, private, public })
     }
 
     /// A new one from `rng`.
     ///
     /// # Errors
     /// [`Backend::Random`] if the random source fails.
-    pub fn generate(curve: Curve, rng: &mut dyn Rng) -> Result<Self, Backend> {
+    pub fn generate(group: Group, rng: &mut dyn Rng) -> Result<Self, Backend> {
         let mut private = Secret::zeroed();
-        match curve {
-            Curve::X25519 => rng.fill(private.bytes_mut())?,
-            Curve::P256 => private = Secret::from_slice(draw_scalar(rng)?.0.bytes())?,
+        match group {
+            Group::X25519 => rng.fill(private.bytes_mut())?,
+            Group::P256 => private = Secret::from_slice(draw_scalar(rng)?.0.bytes())?,
         }
-        Self::new(curve, private)
+        Self::new(group, private)
     }
 }
 
 impl Agreement for AgreementKey {
-    fn curve(&self) -> Curve {
-        self.curve
+    fn group(&self) -> Group {
+        self.group
     }
 
     fn public_key(&self) -> &[u8] {
@@ -214,16 +272,11 @@ impl Agreement for AgreementKey {
     }
 
     fn agree(&self, peer: &[u8], shared: &mut Secret<FIELD_LEN>) -> Result<()> {
-        match self.curve {
-            Curve::X25519 => {
-                let peer = *<&[u8; FIELD_LEN]>::try_from(peer).map_err(|_| Misbehaved::InvalidPoint)?;
-                let product = Zeroizing::new(x25519(*self.private.bytes(), peer));
-                if equal(product.as_slice(), &[0; FIELD_LEN]) {
-                    return Err(Misbehaved::InvalidPoint.into());
-                }
-                shared.bytes_mut().copy_from_slice(product.as_slice());
+        match self.group {
+            Group::X25519 => {
+                exchange_x25519(self.private.bytes(), peer, shared).ok_or(Misbehaved::InvalidPoint)?;
             }
-            Curve::P256 => {
+            Group::P256 => {
                 // Only compressed points, whatever else `p256` would take.
                 let [2 | 3, _x @ ..] = peer else { return Err(Misbehaved::InvalidPoint.into()) };
                 let peer = from_sec1(peer).ok_or(Misbehaved::InvalidPoint)?;
@@ -240,16 +293,61 @@ impl fmt::Debug for AgreementKey {
     }
 }
 
-/// Diffie-Hellman with a point in this crate's form: the x-coordinate into `shared`. `None` if `peer` was made without
-/// the check that it promises.
+/// Diffie-Hellman with a point in this crate's form: the x-coordinate into `shared`. `None` if `peer` is of another kind,
+/// or was made without the check that it promises.
 pub(crate) fn agree(scalar: &NonZeroScalar, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Option<()> {
-    exchange(scalar, &from_sec1(peer.sec1())?, shared);
+    exchange(scalar, &from_sec1(peer.sec1()?)?, shared);
     Some(())
 }
 
 /// A point in this crate's form.
 pub(crate) fn to_public_key(point: &AffinePoint) -> PublicKey {
     PublicKey::from_checked_point(&point.x().into(), &point.y().into())
+}
+
+/// Whether this build has EDHOC's other group. A constant, and not an attribute, so that both sides of it compile.
+pub(crate) const HAS_X25519: bool = cfg!(feature = "x25519");
+
+/// X25519 with what should be a u-coordinate: the product into `shared`. `None` if it has another length, or the product
+/// is zero, so the point of low order (RFC 7748 §6.1).
+pub(crate) fn exchange_x25519(private: &[u8; FIELD_LEN], peer: &[u8], shared: &mut Secret<HASH_LEN>) -> Option<()> {
+    let product = Zeroizing::new(x25519(*private, peer.try_into().ok()?));
+    if equal(product.as_slice(), &[0; FIELD_LEN]) {
+        return None;
+    }
+    shared.bytes_mut().copy_from_slice(product.as_slice());
+    Some(())
+}
+
+/// The public half of an X25519 key.
+pub(crate) fn public_x25519(private: &[u8; FIELD_LEN]) -> [u8; FIELD_LEN] {
+    x25519(*private, X25519_BASEPOINT_BYTES)
+}
+
+/// A u-coordinate, not of a point of low order. Public, so a comparison of variable time will do.
+fn from_u(encoded: &[u8]) -> Option<PublicKey> {
+    let encoded: &[u8; FIELD_LEN] = encoded.try_into().ok()?;
+    let mut u = *encoded;
+    // RFC 7748 §5: the topmost bit does not count.
+    u.iter_mut().skip(31).for_each(|byte| *byte &= 0x7f);
+    (!LOW_ORDER.contains(&u)).then(|| PublicKey::from_checked_x25519(encoded))
+}
+
+/// Any 32 bytes are a private key: they are clamped when used (RFC 7748 §5).
+fn draw_x25519(rng: &mut dyn Rng) -> Result<EphemeralKey, Backend> {
+    let mut private = SecretBytes::zeroed(FIELD_LEN);
+    rng.fill(private.bytes_mut())?;
+    let scalar = private.bytes().try_into().map_err(|_| Backend::Crypto)?;
+    let public = Box::from(public_x25519(scalar));
+    Ok(EphemeralKey::from_parts(Group::X25519, private, public))
+}
+
+/// ES256. Refuses r and s that are zero, or not below the group order; the point is checked once more, which costs
+/// nothing against the rest.
+fn verify_es256(key: &PublicKey, message: &[u8], signature: &Signature) -> Option<()> {
+    let key = VerifyingKey::from_sec1_bytes(key.sec1()?).ok()?;
+    let signature = ecdsa::Signature::from_slice(signature).ok()?;
+    key.verify(message, &signature).ok()
 }
 
 // The group is of prime order and neither the scalar is zero nor the point at infinity, so the product is not either.
@@ -291,7 +389,7 @@ fn read_scalar(bytes: &[u8]) -> Option<Zeroizing<NonZeroScalar>> {
 
 fn ephemeral_key(private: SecretBytes, scalar: &NonZeroScalar) -> EphemeralKey {
     let public = p256::PublicKey::from_secret_scalar(scalar);
-    EphemeralKey::from_parts(private, Box::from(public.as_affine().x().as_slice()))
+    EphemeralKey::from_parts(Group::P256, private, Box::from(public.as_affine().x().as_slice()))
 }
 
 fn seal<A: AeadInOut + KeyInit>(key: &[u8], nonce: &[u8], aad: &[u8], text: &mut Vec<u8>) -> Result<(), Backend> {
@@ -304,4 +402,33 @@ fn open<A: AeadInOut + KeyInit>(key: &[u8], nonce: &[u8], aad: &[u8], text: &mut
     let cipher = A::new_from_slice(key).map_err(|_| Untrusted::Authentication)?;
     let nonce = <&Nonce<A>>::try_from(nonce).map_err(|_| Untrusted::Authentication)?;
     cipher.decrypt_in_place(nonce, aad, text).map_err(|_| Untrusted::Authentication)
+}
+
+#[cfg(feature = "x25519")]
+pub(crate) mod ed25519 {
+    use ed25519_dalek::{Signature, Verifier, VerifyingKey};
+
+    use crate::crypto::{PublicKey, Signature as Bytes};
+
+    /// A point of edwards25519 in its one encoding, and not of low order.
+    ///
+    /// RFC 8032 asks for the one encoding (§5.1.3, step 1) but not for the order. Under a key of low order one signature
+    /// fits many messages, so no proof of anything stands on it, and no honest party has one.
+    pub(crate) fn read(encoded: &[u8]) -> Option<PublicKey> {
+        let encoded: &[u8; 32] = encoded.try_into().ok()?;
+        let key = VerifyingKey::from_bytes(encoded).ok()?;
+        (is_below_prime(encoded) && !key.is_weak()).then(|| PublicKey::from_checked_ed25519(encoded))
+    }
+
+    /// Whether y, little-endian under the sign bit, is below p = 2²⁵⁵ - 19, whose bytes are ed, ff 30 times, and 7f.
+    fn is_below_prime(encoded: &[u8; 32]) -> bool {
+        let [first, middle @ .., last] = encoded;
+        *first < 0xed || middle.iter().any(|byte| *byte != 0xff) || last & 0x7f != 0x7f
+    }
+
+    /// EdDSA without a cofactor. Refuses S that is not below the group order, and R that is not the one encoding.
+    pub(crate) fn verify(key: &PublicKey, message: &[u8], signature: &Bytes) -> Option<()> {
+        let key = VerifyingKey::from_bytes(key.bytes().try_into().ok()?).ok()?;
+        key.verify(message, &Signature::from_bytes(signature)).ok()
+    }
 }

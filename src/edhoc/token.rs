@@ -19,7 +19,7 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use crate::{
-    crypto::{Aead, Crypto, EphemeralKey, PublicKey, Rng, Secret, SecretBytes},
+    crypto::{Aead, Crypto, EphemeralKey, Group, KeyKind, PublicKey, Rng, Secret, SecretBytes},
     edhoc::{ConnectionId, Ead, Method, Suite},
     error::{Backend, Error, Malformed, Misuse, Untrusted},
     identity::{Domain, Role},
@@ -343,21 +343,42 @@ impl Portable for Ead {
 
 impl Portable for EphemeralKey {
     fn save(&self, w: &mut Writer<'_>) {
+        self.group().save(w);
         w.bytes(self.private());
         w.bytes(self.public());
     }
     fn load(r: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self::from_parts(SecretBytes::load(r)?, r.bytes()?.into()))
+        Ok(Self::from_parts(Group::load(r)?, SecretBytes::load(r)?, r.bytes()?.into()))
+    }
+}
+
+impl Portable for Group {
+    fn save(&self, w: &mut Writer<'_>) {
+        w.boolean(*self == Self::P256);
+    }
+    fn load(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(if r.boolean()? { Self::P256 } else { Self::X25519 })
     }
 }
 
 impl Portable for PublicKey {
     fn save(&self, w: &mut Writer<'_>) {
+        w.unsigned(match self.kind() {
+            KeyKind::P256 => 0,
+            KeyKind::X25519 => 1,
+            KeyKind::Ed25519 => 2,
+        });
         w.bytes(self.x());
         w.bytes(self.y());
     }
     fn load(r: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self::from_checked_point(r.bytes_exact()?, r.bytes_exact()?))
+        let (kind, x, y) = (r.unsigned()?, r.bytes_exact()?, r.bytes()?);
+        match (kind, y) {
+            (0, y) => Ok(Self::from_checked_point(x, y.try_into().map_err(|_| Malformed::WrongLength)?)),
+            (1, []) => Ok(Self::from_checked_x25519(x)),
+            (2, []) => Ok(Self::from_checked_ed25519(x)),
+            _ => Err(Malformed::OutOfRange),
+        }
     }
 }
 

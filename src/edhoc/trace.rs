@@ -277,7 +277,7 @@ impl KeyStore for Spy<'_> {
 fn played_key(public: Vec<u8>, rng: &mut dyn Rng) -> Result<EphemeralKey, Backend> {
     let mut private = SecretBytes::zeroed(32);
     rng.fill(private.bytes_mut())?;
-    Ok(EphemeralKey::from_parts(private, public.into()))
+    Ok(EphemeralKey::from_parts(Group::P256, private, public.into()))
 }
 
 /// Gives out one scalar, once.

@@ -26,21 +26,35 @@ mod keys {
     use p256::ecdsa::{self, SigningKey, signature::Signer};
 
     use crate::{
-        crypto::{HASH_LEN, PublicKey, Secret, Signature, rustcrypto},
+        crypto::{
+            HASH_LEN, KeyKind, PublicKey, Secret, Signature,
+            rustcrypto::{self, HAS_X25519},
+        },
         error::Backend,
         store::{KeyId, KeyStore},
     };
 
-    /// P-256 identity keys in memory. Wiped on drop.
+    /// Identity keys in memory: P-256, and with the feature `x25519` also Ed25519 and X25519. Wiped on drop.
     ///
-    /// Every key may both sign and agree. Signatures are deterministic (RFC 6979 §3.2): nothing to go wrong with a bad
-    /// random source, and published signatures can be compared; but without the randomness that makes fault attacks
-    /// hard, so a device in the field wants a secure element.
+    /// A P-256 key may both sign and agree. Signatures are deterministic (RFC 6979 §3.2, RFC 8032 §5.1.6): nothing to go
+    /// wrong with a bad random source, and published signatures can be compared; but without the randomness that makes
+    /// fault attacks hard, so a device in the field wants a secure element.
     #[derive(Default)]
     pub struct MemoryKeyStore {
-        // Boxed, so that the tree does not leave copies behind when it moves its entries. A `SigningKey` and not the
-        // scalar, because making one costs as much as the signature.
-        keys: BTreeMap<KeyId, Box<SigningKey>>,
+        // Boxed, so that the tree does not leave copies behind when it moves its entries.
+        keys: BTreeMap<KeyId, Box<Key>>,
+    }
+
+    enum Key {
+        /// And not the scalar, because making a `SigningKey` costs as much as the signature.
+        P256(SigningKey),
+        X25519 {
+            private: Secret<32>,
+            public: PublicKey,
+        },
+        /// And not the seed, for the same reason.
+        #[cfg(feature = "x25519")]
+        Ed25519(ed25519_dalek::SigningKey),
     }
 
     impl MemoryKeyStore {
@@ -49,33 +63,72 @@ mod keys {
             Self { keys: BTreeMap::new() }
         }
 
-        /// Takes in the private key `scalar` (big-endian), in place of any that had this number. Wipe the original.
+        /// Takes in the P-256 private key `scalar` (big-endian), in place of any that had this number. Wipe the original.
         ///
         /// # Errors
         /// [`Backend::Key`] if the scalar is zero or not below the group order; then nothing was changed.
         pub fn insert(&mut self, key: KeyId, scalar: &[u8; 32]) -> Result<(), Backend> {
-            let signing_key = SigningKey::from_bytes(scalar.into()).map_err(|_| Backend::Key)?;
-            self.keys.insert(key, Box::new(signing_key));
+            self.insert_kind(key, KeyKind::P256, scalar)
+        }
+
+        /// Takes in a private key of any kind, in place of any that had this number: the scalar of a P-256 key
+        /// (big-endian), the scalar of an X25519 key (RFC 7748 §5, clamped when used), the seed of an Ed25519 key (RFC
+        /// 8032 §5.1.5). Wipe the original.
+        ///
+        /// # Errors
+        /// [`Backend::Key`] if a P-256 scalar is zero or not below the group order, or this build does not have the
+        /// kind; then nothing was changed.
+        pub fn insert_kind(&mut self, key: KeyId, kind: KeyKind, private: &[u8; 32]) -> Result<(), Backend> {
+            let held = match kind {
+                KeyKind::P256 => Key::P256(SigningKey::from_bytes(private.into()).map_err(|_| Backend::Key)?),
+                KeyKind::X25519 if HAS_X25519 => Key::X25519 {
+                    private: Secret::from_slice(private)?,
+                    public: PublicKey::from_checked_x25519(&rustcrypto::public_x25519(private)),
+                },
+                #[cfg(feature = "x25519")]
+                KeyKind::Ed25519 => Key::Ed25519(ed25519_dalek::SigningKey::from_bytes(private)),
+                _ => return Err(Backend::Key),
+            };
+            self.keys.insert(key, Box::new(held));
             Ok(())
         }
 
-        fn get(&self, key: KeyId) -> Result<&SigningKey, Backend> {
+        fn get(&self, key: KeyId) -> Result<&Key, Backend> {
             self.keys.get(&key).map(Box::as_ref).ok_or(Backend::Key)
         }
     }
 
     impl KeyStore for MemoryKeyStore {
         fn public_key(&self, key: KeyId) -> Result<PublicKey, Backend> {
-            Ok(rustcrypto::to_public_key(self.get(key)?.verifying_key().as_affine()))
+            Ok(match self.get(key)? {
+                Key::P256(key) => rustcrypto::to_public_key(key.verifying_key().as_affine()),
+                Key::X25519 { public, .. } => *public,
+                #[cfg(feature = "x25519")]
+                Key::Ed25519(key) => PublicKey::from_checked_ed25519(key.verifying_key().as_bytes()),
+            })
         }
 
         fn sign(&self, key: KeyId, message: &[u8]) -> Result<Signature, Backend> {
-            let signature: ecdsa::Signature = self.get(key)?.try_sign(message).map_err(|_| Backend::Key)?;
-            Ok(signature.to_bytes().into())
+            match self.get(key)? {
+                Key::P256(key) => {
+                    let signature: ecdsa::Signature = key.try_sign(message).map_err(|_| Backend::Key)?;
+                    Ok(signature.to_bytes().into())
+                }
+                #[cfg(feature = "x25519")]
+                Key::Ed25519(key) => Ok(key.try_sign(message).map_err(|_| Backend::Key)?.to_bytes()),
+                Key::X25519 { .. } => Err(Backend::Key),
+            }
         }
 
         fn agree(&self, key: KeyId, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend> {
-            rustcrypto::agree(self.get(key)?.as_nonzero_scalar(), peer, shared).ok_or(Backend::Key)
+            let agreed = match (self.get(key)?, peer.kind()) {
+                (Key::P256(key), KeyKind::P256) => rustcrypto::agree(key.as_nonzero_scalar(), peer, shared),
+                (Key::X25519 { private, .. }, KeyKind::X25519) => {
+                    rustcrypto::exchange_x25519(private.bytes(), peer.bytes(), shared)
+                }
+                _ => None,
+            };
+            agreed.ok_or(Backend::Key)
         }
     }
 

@@ -4,10 +4,12 @@
 //! [`SubscriptionStore`] sees numbers and opaque bytes; one durable step of the protocol is one call of
 //! [`SubscriptionStore::commit`], which lands whole or not at all. So a store does not grow when the protocol does.
 //!
-//! [`memory`] has both in memory, for tests and for servers that load their keys elsewhere. The software USIM that
-//! keeps K in a [`SubscriptionStore`] needs the package format and AKA, which rank above this room: it is
-//! [`credential::SoftUsim`](crate::credential::SoftUsim).
+//! [`memory`] has both in memory, for tests and for servers that load their keys elsewhere; `aws_lc` (feature `aws-lc-rs`)
+//! has a faster key store for the latter. The software USIM that keeps K in a [`SubscriptionStore`] needs the package
+//! format and AKA, which rank above this room: it is [`credential::SoftUsim`](crate::credential::SoftUsim).
 
+#[cfg(feature = "aws-lc-rs")]
+pub mod aws_lc;
 pub mod memory;
 
 use crate::{
@@ -31,17 +33,18 @@ pub trait KeyStore {
     /// [`Backend::Key`] if there is no such key.
     fn public_key(&self, key: KeyId) -> Result<PublicKey, Backend>;
 
-    /// An ES256 signature over `message` (the store hashes it). Hedge it with fresh randomness if the hardware can; a
-    /// nonce that repeats for two messages gives the key away.
+    /// A signature over `message` (the store hashes it): ES256 with a P-256 key, EdDSA with an Ed25519 one. Hedge it with
+    /// fresh randomness if the hardware can; a nonce that repeats for two messages gives the key away.
     ///
     /// # Errors
     /// [`Backend::Key`] if there is no such key, or it may not sign.
     fn sign(&self, key: KeyId, message: &[u8]) -> Result<Signature, Backend>;
 
-    /// The x-coordinate of the Diffie-Hellman product with `peer`, into `shared`. Needed for EDHOC methods 1 to 3 only.
+    /// The x- or u-coordinate of the Diffie-Hellman product with `peer`, into `shared`. Needed for EDHOC methods 1 to 3
+    /// only.
     ///
     /// # Errors
-    /// [`Backend::Key`] if there is no such key, or it may not agree.
+    /// [`Backend::Key`] if there is no such key, it may not agree, or `peer` is of another kind.
     fn agree(&self, key: KeyId, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend>;
 }
 

@@ -57,9 +57,9 @@ impl Issuer {
         &self.public_key
     }
 
-    /// What names this issuer: the SHA-256 hash of its key as an uncompressed point (SEC 1 §2.3.3).
+    /// What names this issuer: the SHA-256 hash of its key ([`PublicKey::bytes`]).
     pub fn id(&self, crypto: &dyn Crypto) -> Hash {
-        crypto.sha256(&[self.public_key.sec1()])
+        crypto.sha256(&[self.public_key.bytes()])
     }
 }
 

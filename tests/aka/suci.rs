@@ -12,7 +12,7 @@ use remote_provisioning::{
         EciesKeys, HomeNetwork, HomeNetworkKey, Identity, Imsi, Nai, RoutingIndicator, Scheme, Suci, conceal,
         null_scheme,
     },
-    crypto::{Agreement, Curve, Secret, rustcrypto::AgreementKey},
+    crypto::{Agreement, Group, Secret, rustcrypto::AgreementKey},
     error::{Backend, Error, Malformed, Misbehaved, Misuse, Untrusted},
     identity::Plmn,
     sim::SeededRng,
@@ -23,7 +23,7 @@ use crate::case::{Case, hex};
 
 const VECTORS: &str = include_str!("../vectors/aka_suci.json");
 const KEY_ID: u8 = 27;
-const CURVES: [Curve; 2] = [Curve::X25519, Curve::P256];
+const GROUPS: [Group; 2] = [Group::X25519, Group::P256];
 
 /// u-coordinates of points of low order on Curve25519 and its twist: 0, 1, the two of order 8, p - 1, p and p + 1.
 const LOW_ORDER: [&str; 7] = [
@@ -61,19 +61,19 @@ fn bytes(digits: &str) -> Vec<u8> {
     (0..digits.len()).step_by(2).map(pair).collect()
 }
 
-fn key(curve: Curve, seed: u64) -> AgreementKey {
-    AgreementKey::generate(curve, &mut SeededRng::new(seed)).unwrap()
+fn key(group: Group, seed: u64) -> AgreementKey {
+    AgreementKey::generate(group, &mut SeededRng::new(seed)).unwrap()
 }
 
-fn published(curve: Curve, private: &[u8]) -> AgreementKey {
-    AgreementKey::new(curve, Secret::from_slice(private).unwrap()).unwrap()
+fn published(group: Group, private: &[u8]) -> AgreementKey {
+    AgreementKey::new(group, Secret::from_slice(private).unwrap()).unwrap()
 }
 
 /// A SUCI and the home network's key.
-fn concealed(curve: Curve, identity: &Identity) -> (Suci, AgreementKey) {
-    let home = key(curve, 1);
-    let public = HomeNetworkKey::new(KEY_ID, curve, home.public_key()).unwrap();
-    (conceal(identity, rid("678"), &public, key(curve, 2)).unwrap(), home)
+fn concealed(group: Group, identity: &Identity) -> (Suci, AgreementKey) {
+    let home = key(group, 1);
+    let public = HomeNetworkKey::new(KEY_ID, group, home.public_key()).unwrap();
+    (conceal(identity, rid("678"), &public, key(group, 2)).unwrap(), home)
 }
 
 /// The text of a SUCI with something done to its output.
@@ -113,7 +113,7 @@ fn every_value_of_annex_c_4_is_as_published() {
         case.check("scheme_input", &identity.scheme_input());
         let number = case.0["scheme"].as_u64().unwrap();
         schemes[usize::try_from(number).unwrap()] += 1;
-        let curve = match number {
+        let group = match number {
             0 => {
                 let suci = null_scheme(&identity, rid("678"));
                 if case.0.get("scheme_output").is_some() {
@@ -123,13 +123,13 @@ fn every_value_of_annex_c_4_is_as_published() {
                 assert_eq!(suci.deconceal(|_| panic!("no key is needed")), Ok(identity));
                 continue;
             }
-            1 => Curve::X25519,
-            _ => Curve::P256,
+            1 => Group::X25519,
+            _ => Group::P256,
         };
 
-        let home = published(curve, &case.hex("hn_private_key"));
+        let home = published(group, &case.hex("hn_private_key"));
         case.check("hn_public_key", home.public_key());
-        let ephemeral = published(curve, &case.hex("eph_private_key"));
+        let ephemeral = published(group, &case.hex("eph_private_key"));
         case.check("eph_public_key", ephemeral.public_key());
         let mut shared = Secret::zeroed();
         ephemeral.agree(home.public_key(), &mut shared).unwrap();
@@ -139,7 +139,7 @@ fn every_value_of_annex_c_4_is_as_published() {
         case.check("icb", keys.initial_counter_block());
         case.check("eph_mac_key", keys.mac_key());
 
-        let public = HomeNetworkKey::new(KEY_ID, curve, &case.hex("hn_public_key")).unwrap();
+        let public = HomeNetworkKey::new(KEY_ID, group, &case.hex("hn_public_key")).unwrap();
         let suci = conceal(&identity, rid("678"), &public, ephemeral).unwrap();
         let (ephemeral, ciphertext, tag) = suci.ecies_parts().unwrap();
         case.check("eph_public_key", ephemeral);
@@ -166,7 +166,7 @@ fn the_published_suci_of_an_imsi_reads_in_text_and_in_bytes() {
     let suci: Suci = format!("suci-0-274-012-678-1-27-{output}").parse().unwrap();
     let HomeNetwork::Plmn(plmn) = suci.home_network() else { panic!("an IMSI") };
     assert_eq!((plmn.mcc(), plmn.mnc(), suci.routing_indicator().as_str()), ("274", "012", "678"));
-    assert_eq!(suci.scheme(), Scheme::Ecies { curve: Curve::X25519, key: 27 });
+    assert_eq!(suci.scheme(), Scheme::Ecies { group: Group::X25519, key: 27 });
     assert_eq!(hex(&suci.mobile_identity()), format!("0172241076f8011b{output}"));
     assert_eq!(suci.to_string(), format!("suci-0-274-012-678-1-27-{output}"));
 }
@@ -198,11 +198,11 @@ fn all_three_forms_of_every_kind_come_back_the_same() {
     for identity in &identities {
         for digits in ["0", "01", "678", "9999"] {
             let mut all = vec![(null_scheme(identity, rid(digits)), None)];
-            for curve in CURVES {
-                let home = key(curve, 7);
+            for group in GROUPS {
+                let home = key(group, 7);
                 for id in [1, 255] {
-                    let public = HomeNetworkKey::new(id, curve, home.public_key()).unwrap();
-                    all.push((conceal(identity, rid(digits), &public, key(curve, 8)).unwrap(), Some(key(curve, 7))));
+                    let public = HomeNetworkKey::new(id, group, home.public_key()).unwrap();
+                    all.push((conceal(identity, rid(digits), &public, key(group, 8)).unwrap(), Some(key(group, 7))));
                 }
             }
             for (suci, home) in all {
@@ -240,12 +240,12 @@ fn mncs_of_two_and_three_digits_are_different_networks() {
 
 #[test]
 fn a_flipped_bit_anywhere_in_the_output_is_refused() {
-    for curve in CURVES {
-        let (suci, home) = concealed(curve, &imsi("274", "012", "001002086"));
+    for group in GROUPS {
+        let (suci, home) = concealed(group, &imsi("274", "012", "001002086"));
         for at in 0..suci.scheme_output().len() {
             let damaged = with_output(&suci, |output| output[at] ^= 0x40);
             let error = damaged.deconceal(|_| Some(&home)).unwrap_err();
-            let in_point = curve == Curve::P256 && at < curve.public_key_len();
+            let in_point = group == Group::P256 && at < group.public_key_len();
             assert!(
                 error == Untrusted::Authentication.into() || (in_point && error == Misbehaved::InvalidPoint.into()),
                 "{error} at {at}"
@@ -256,20 +256,20 @@ fn a_flipped_bit_anywhere_in_the_output_is_refused() {
 
 #[test]
 fn another_home_networks_key_is_told_by_the_tag() {
-    for curve in CURVES {
-        let (suci, _) = concealed(curve, &nai("user17@example.com"));
-        let other = key(curve, 3);
+    for group in GROUPS {
+        let (suci, _) = concealed(group, &nai("user17@example.com"));
+        let other = key(group, 3);
         assert_eq!(suci.deconceal(|_| Some(&other)), Err(Untrusted::Authentication.into()));
     }
 }
 
 #[test]
 fn the_key_is_looked_up_by_network_scheme_and_number() {
-    for curve in CURVES {
-        let (suci, home) = concealed(curve, &imsi("274", "012", "001002086"));
+    for group in GROUPS {
+        let (suci, home) = concealed(group, &imsi("274", "012", "001002086"));
         let find = |suci: &Suci| {
             assert_eq!(suci.home_network(), &HomeNetwork::Plmn(Plmn::new("274", "012").unwrap()));
-            assert_eq!(suci.scheme(), Scheme::Ecies { curve, key: KEY_ID });
+            assert_eq!(suci.scheme(), Scheme::Ecies { group, key: KEY_ID });
             None
         };
         assert_eq!(suci.deconceal(find), Err(Untrusted::UnknownCredential.into()));
@@ -279,29 +279,29 @@ fn the_key_is_looked_up_by_network_scheme_and_number() {
 
 #[test]
 fn a_key_on_another_curve_is_a_misuse() {
-    let (suci, _) = concealed(Curve::X25519, &nai("user17@example.com"));
-    let other = key(Curve::P256, 1);
+    let (suci, _) = concealed(Group::X25519, &nai("user17@example.com"));
+    let other = key(Group::P256, 1);
     assert!(matches!(suci.deconceal(|_| Some(&other)), Err(Error::Misuse(Misuse::Parameter(_)))));
-    let home = HomeNetworkKey::new(1, Curve::P256, other.public_key()).unwrap();
-    let concealed = conceal(&nai("user17@example.com"), rid("0"), &home, key(Curve::X25519, 2));
+    let home = HomeNetworkKey::new(1, Group::P256, other.public_key()).unwrap();
+    let concealed = conceal(&nai("user17@example.com"), rid("0"), &home, key(Group::X25519, 2));
     assert!(matches!(concealed, Err(Error::Misuse(Misuse::Parameter(_)))));
-    for (id, curve, len) in [(0, Curve::X25519, 32), (1, Curve::X25519, 33), (1, Curve::P256, 32), (1, Curve::P256, 65)]
+    for (id, group, len) in [(0, Group::X25519, 32), (1, Group::X25519, 33), (1, Group::P256, 32), (1, Group::P256, 65)]
     {
-        assert!(matches!(HomeNetworkKey::new(id, curve, &vec![2; len]), Err(Misuse::Parameter(_))), "{id} {len}");
+        assert!(matches!(HomeNetworkKey::new(id, group, &vec![2; len]), Err(Misuse::Parameter(_))), "{id} {len}");
     }
 }
 
 #[test]
 fn a_point_of_low_order_is_refused_on_both_sides() {
-    let (suci, home) = concealed(Curve::X25519, &nai("user17@example.com"));
+    let (suci, home) = concealed(Group::X25519, &nai("user17@example.com"));
     for point in LOW_ORDER {
         for high_bit in [0, 0x80] {
             let mut point = bytes(point);
             point[31] |= high_bit;
             let bad = with_output(&suci, |output| output[..32].copy_from_slice(&point));
             assert_eq!(bad.deconceal(|_| Some(&home)), Err(Misbehaved::InvalidPoint.into()));
-            let bad = HomeNetworkKey::new(1, Curve::X25519, &point).unwrap();
-            let concealed = conceal(&nai("user17@example.com"), rid("0"), &bad, key(Curve::X25519, 2));
+            let bad = HomeNetworkKey::new(1, Group::X25519, &point).unwrap();
+            let concealed = conceal(&nai("user17@example.com"), rid("0"), &bad, key(Group::X25519, 2));
             assert_eq!(concealed, Err(Misbehaved::InvalidPoint.into()));
         }
     }
@@ -309,7 +309,7 @@ fn a_point_of_low_order_is_refused_on_both_sides() {
 
 #[test]
 fn only_compressed_points_on_p_256_are_taken() {
-    let (suci, home) = concealed(Curve::P256, &nai("user17@example.com"));
+    let (suci, home) = concealed(Group::P256, &nai("user17@example.com"));
     // x = 5 is on the curve; x = 1 and x = p are not.
     let point = |tag: u8, x: &str| [vec![tag], bytes(x)].concat();
     let x = |last: u8| format!("{:064x}", last);
@@ -323,8 +323,8 @@ fn only_compressed_points_on_p_256_are_taken() {
     ] {
         let suci = with_output(&suci, |output| output[..33].copy_from_slice(&bad));
         assert_eq!(suci.deconceal(|_| Some(&home)), Err(Misbehaved::InvalidPoint.into()), "{}", hex(&bad));
-        let bad = HomeNetworkKey::new(1, Curve::P256, &bad).unwrap();
-        let concealed = conceal(&nai("user17@example.com"), rid("0"), &bad, key(Curve::P256, 2));
+        let bad = HomeNetworkKey::new(1, Group::P256, &bad).unwrap();
+        let concealed = conceal(&nai("user17@example.com"), rid("0"), &bad, key(Group::P256, 2));
         assert_eq!(concealed, Err(Misbehaved::InvalidPoint.into()));
     }
     let good = with_output(&suci, |output| output[..33].copy_from_slice(&point(2, &x(5))));
@@ -333,16 +333,16 @@ fn only_compressed_points_on_p_256_are_taken() {
 
 #[test]
 fn agreement_refuses_keys_of_another_length() {
-    for curve in CURVES {
+    for group in GROUPS {
         let mut shared = Secret::zeroed();
-        let ours = key(curve, 1);
+        let ours = key(group, 1);
         for len in [0, 1, 31, 32, 33, 34, 65] {
-            let other = key(curve, 2);
+            let other = key(group, 2);
             let mut peer = other.public_key().to_vec();
             peer.resize(len, 0);
             let agreed = ours.agree(&peer, &mut shared);
-            let expected = if len == curve.public_key_len() { Ok(()) } else { Err(Misbehaved::InvalidPoint.into()) };
-            assert_eq!(agreed, expected, "{len} bytes on {curve:?}");
+            let expected = if len == group.public_key_len() { Ok(()) } else { Err(Misbehaved::InvalidPoint.into()) };
+            assert_eq!(agreed, expected, "{len} bytes on {group:?}");
         }
     }
 }
@@ -352,14 +352,14 @@ fn a_scalar_outside_the_group_is_no_private_key() {
     let order = bytes("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
     for scalar in [vec![0; 32], order, vec![0xff; 32]] {
         let private = || Secret::from_slice(&scalar).unwrap();
-        assert_eq!(AgreementKey::new(Curve::P256, private()).err(), Some(Backend::Key));
-        assert!(AgreementKey::new(Curve::X25519, private()).is_ok());
+        assert_eq!(AgreementKey::new(Group::P256, private()).err(), Some(Backend::Key));
+        assert!(AgreementKey::new(Group::X25519, private()).is_ok());
     }
 }
 
 #[test]
 fn what_was_concealed_must_be_an_msin() {
-    let (suci, home) = concealed(Curve::X25519, &imsi("274", "012", "001002086"));
+    let (suci, home) = concealed(Group::X25519, &imsi("274", "012", "001002086"));
     assert_eq!(
         forged(&suci, &home, &bytes("00012080f6")).deconceal(|_| Some(&home)).unwrap(),
         imsi("274", "012", "001002086")
@@ -373,7 +373,7 @@ fn what_was_concealed_must_be_an_msin() {
 
 #[test]
 fn what_was_concealed_must_be_a_username() {
-    let (suci, home) = concealed(Curve::P256, &nai("user17@example.com"));
+    let (suci, home) = concealed(Group::P256, &nai("user17@example.com"));
     for bad in [&b"a@b"[..], b"a b", b"a..b", b".", b"\xff", b"a\0"] {
         let suci = forged(&suci, &home, bad);
         assert_eq!(suci.deconceal(|_| Some(&home)), Err(Malformed::Text.into()), "{bad:?}");
@@ -500,8 +500,8 @@ fn identities_know_their_limits() {
     let long = |len: usize| format!("{}@example.com", "a".repeat(len - 12));
     let longest: Nai = long(Nai::MAX_LEN).parse().unwrap();
     assert_eq!(long(Nai::MAX_LEN + 1).parse::<Nai>(), Err(Malformed::TooLong));
-    for curve in CURVES {
-        let (suci, home) = concealed(curve, &Identity::Nai(longest.clone()));
+    for group in GROUPS {
+        let (suci, home) = concealed(group, &Identity::Nai(longest.clone()));
         assert_eq!(suci.deconceal(|_| Some(&home)), Ok(Identity::Nai(longest.clone())));
         let (ephemeral, ciphertext, tag) = suci.ecies_parts().unwrap();
         let too_long = [ephemeral, ciphertext, &[0], tag].concat();
@@ -517,8 +517,8 @@ fn identities_know_their_limits() {
 
 #[test]
 fn hexadecimal_digits_are_read_in_either_case() {
-    for curve in CURVES {
-        let (suci, _) = concealed(curve, &nai("user17@example.com"));
+    for group in GROUPS {
+        let (suci, _) = concealed(group, &nai("user17@example.com"));
         let text = suci.to_string();
         let (head, output) = text.rsplit_once('-').unwrap();
         assert_eq!(format!("{head}-{}", output.to_uppercase()).parse().as_ref(), Ok(&suci));
@@ -529,7 +529,7 @@ fn hexadecimal_digits_are_read_in_either_case() {
 
 #[test]
 fn what_is_printed_for_a_log_shows_no_key() {
-    let home = key(Curve::X25519, 1);
+    let home = key(Group::X25519, 1);
     assert_eq!(format!("{home:?}"), "AgreementKey(..)");
     let keys = EciesKeys::derive(&Secret::zeroed(), home.public_key());
     assert_eq!(format!("{keys:?}"), "EciesKeys { ek_icb: Secret<32>(..), mk: Secret<32>(..) }");
@@ -604,11 +604,11 @@ proptest! {
 
     #[test]
     fn what_is_concealed_comes_back(seed in any::<u64>(), msin in "[0-9]{1,9}", name in "[a-z0-9-]{1,40}", id in 1_u8..) {
-        for curve in CURVES {
+        for group in GROUPS {
             for identity in [imsi("274", "012", &msin), nai(&format!("{name}@example.com"))] {
-                let home = key(curve, seed);
-                let public = HomeNetworkKey::new(id, curve, home.public_key()).unwrap();
-                let suci = conceal(&identity, rid("0"), &public, key(curve, seed ^ 1)).unwrap();
+                let home = key(group, seed);
+                let public = HomeNetworkKey::new(id, group, home.public_key()).unwrap();
+                let suci = conceal(&identity, rid("0"), &public, key(group, seed ^ 1)).unwrap();
                 prop_assert_eq!(suci.deconceal(|_| Some(&home)), Ok(identity));
             }
         }

@@ -60,7 +60,7 @@ impl Crypto for Memo {
     }
 
     fn point(&self, encoded: &[u8]) -> Result<PublicKey, Misbehaved> {
-        let point = recall(&[b"point", encoded], || RustCrypto.point(encoded).ok().map(|key| key.sec1().to_vec()));
+        let point = recall(&[b"point", encoded], || RustCrypto.point(encoded).ok().map(|key| key.bytes().to_vec()));
         let point = point.ok_or(Misbehaved::InvalidPoint)?;
         Ok(PublicKey::from_checked_point(point[1..33].try_into().unwrap(), point[33..].try_into().unwrap()))
     }
@@ -102,7 +102,7 @@ impl Crypto for Memo {
     }
 
     fn agree(&self, key: &EphemeralKey, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend> {
-        let answer = recall(&[b"agree", key.private(), peer.sec1()], || {
+        let answer = recall(&[b"agree", key.private(), peer.bytes()], || {
             let mut shared = Secret::zeroed();
             RustCrypto.agree(key, peer, &mut shared).ok().map(|()| shared.bytes().to_vec())
         });
@@ -111,7 +111,7 @@ impl Crypto for Memo {
     }
 
     fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> Result<(), Untrusted> {
-        let answer = recall(&[b"verify", key.sec1(), message, signature], || {
+        let answer = recall(&[b"verify", key.bytes(), message, signature], || {
             RustCrypto.verify(key, message, signature).ok().map(|()| Vec::new())
         });
         answer.map(|_| ()).ok_or(Untrusted::Authentication)
@@ -124,7 +124,7 @@ fn flat(key: &EphemeralKey) -> Vec<u8> {
 
 fn unflat(key: &[u8]) -> EphemeralKey {
     let (private, public) = key.split_at(32);
-    EphemeralKey::from_parts(SecretBytes::new(private.to_vec()), public.into())
+    EphemeralKey::from_parts(Group::P256, SecretBytes::new(private.to_vec()), public.into())
 }
 
 /// Random bytes that were drawn already, to be drawn by the backend.
@@ -167,14 +167,14 @@ impl KeyStore for MemoKeys {
     }
 
     fn sign(&self, key: KeyId, message: &[u8]) -> Result<Signature, Backend> {
-        let answer = recall(&[b"sign", self.public.sec1(), message], || {
+        let answer = recall(&[b"sign", self.public.bytes(), message], || {
             self.keys.sign(key, message).ok().map(|signature| signature.to_vec())
         });
         Ok(answer.ok_or(Backend::Key)?.try_into().unwrap())
     }
 
     fn agree(&self, key: KeyId, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend> {
-        let answer = recall(&[b"agree static", self.public.sec1(), peer.sec1()], || {
+        let answer = recall(&[b"agree static", self.public.bytes(), peer.bytes()], || {
             let mut shared = Secret::zeroed();
             self.keys.agree(key, peer, &mut shared).ok().map(|()| shared.bytes().to_vec())
         });

@@ -33,10 +33,11 @@ use remote_provisioning::{
         self, AlgorithmSet, Amf, Ind, Milenage, Milenage256, Order, Sqn, SqnArray, Tuak, Vector,
         keys::{KAusf, ServingNetworkName, res_star},
         milenage, milenage256,
+        sqn::Profile,
         suci::{HomeNetworkKey, Identity, Imsi, conceal},
         tuak,
     },
-    crypto::{Agreement, Curve, Secret, rustcrypto::AgreementKey},
+    crypto::{Agreement, Group, Secret, rustcrypto::AgreementKey},
     identity::Plmn,
     sim::SeededRng,
 };
@@ -57,8 +58,8 @@ fn main() {
         opc(),
         of_tuak(),
         of_milenage256(),
-        deconceal("SUCI A", Curve::X25519),
-        deconceal("SUCI B", Curve::P256),
+        deconceal("SUCI A", Group::X25519),
+        deconceal("SUCI B", Group::P256),
     ];
     summary(&mut rows, if testing { 2 } else { 2_000 });
     for row in &mut rows {
@@ -173,7 +174,7 @@ fn usim() -> Row {
     let set = subscriber(0);
     let challenge = aka::vector(&set, &RAND, sqn(), MANAGEMENT_FIELD).challenge;
     let all = move || {
-        let answer = aka::authenticate(black_box(&set), &mut SqnArray::new(), black_box(&challenge));
+        let answer = aka::authenticate(black_box(&set), &mut SqnArray::new(Profile::default()), black_box(&challenge));
         assert!(matches!(answer, aka::Answer::Success(_)));
     };
     Row::new("USIM", 256, floor, all)
@@ -213,10 +214,10 @@ fn of_milenage256() -> Row {
     Row::new("MILENAGE-256", 16, floor, all_of_vector(Milenage256::new(functions).unwrap()))
 }
 
-fn deconceal(name: &'static str, curve: Curve) -> Row {
-    let key = |seed| AgreementKey::generate(curve, &mut SeededRng::new(seed)).unwrap();
+fn deconceal(name: &'static str, group: Group) -> Row {
+    let key = |seed| AgreementKey::generate(group, &mut SeededRng::new(seed)).unwrap();
     let identity = Identity::Imsi(Imsi::new("001010123456789".parse().unwrap(), plmn()).unwrap());
-    let home = HomeNetworkKey::new(1, curve, key(1).public_key()).unwrap();
+    let home = HomeNetworkKey::new(1, group, key(1).public_key()).unwrap();
     let suci = conceal(&identity, "0".parse().unwrap(), &home, key(2)).unwrap();
     let (own, same, peer) = (key(1), key(1), key(2));
     let floor = move || {
@@ -274,7 +275,7 @@ fn secret<const N: usize>(bytes: [u8; N]) -> Secret<N> {
 }
 
 fn sqn() -> Sqn {
-    Sqn::new(77, Ind::new(0).unwrap()).unwrap()
+    Profile::default().sqn(77, Ind::default()).unwrap()
 }
 
 fn plmn() -> Plmn {

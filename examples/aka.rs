@@ -25,6 +25,7 @@ use remote_provisioning::{
         eap::PrimeKeys,
         keys::{self, KAusf, ServingNetworkName},
         milenage, milenage256,
+        sqn::Profile,
         suci::{self, HomeNetworkKey, Identity, Imsi, RoutingIndicator, Scheme, Suci},
         tuak,
     },
@@ -229,16 +230,16 @@ fn usim(options: &mut Options) -> Result<Values, Wrong> {
     let set = Milenage::new(&options.secret("k")?, &options.secret("opc")?);
     let challenge = Challenge { rand: options.bytes("rand")?, autn: options.bytes("autn")? };
     let sqn_ms = Sqn::from_bytes(options.bytes("sqn-ms")?);
-    let mut array = SqnArray::new();
-    if sqn_ms.seq() > 0 {
-        array = SqnArray::from_bytes(&sqn_ms.to_bytes()).map_err(|error| format!("--sqn-ms: {error}"))?;
+    let (profile, mut array) = (Profile::default(), SqnArray::default());
+    if profile.seq(sqn_ms) > 0 {
+        array = SqnArray::from_bytes(profile, &sqn_ms.to_bytes()).map_err(|error| format!("--sqn-ms: {error}"))?;
     }
     Ok(match aka::authenticate(&set, &mut array, &challenge) {
         aka::Answer::Success(keys) => {
             vec![("res", hex(keys.res.bytes())), ("ck", hex(keys.ck.bytes())), ("ik", hex(keys.ik.bytes()))]
         }
         // A USIM that has accepted nothing at all says 0, whatever the IND of --sqn-ms is.
-        aka::Answer::SyncFailure { .. } if sqn_ms.seq() == 0 => {
+        aka::Answer::SyncFailure { .. } if profile.seq(sqn_ms) == 0 => {
             let (concealed, mac_s) = set.f1_star_and_f5_star(&challenge.rand, sqn_ms);
             vec![("auts", hex(&[&concealed[..], &mac_s[..]].concat()))]
         }

@@ -17,7 +17,7 @@ use std::sync::LazyLock;
 use lab::{Lab, Outcome, Session, from_device};
 use proptest::{prelude::*, sample::Index};
 use remote_provisioning::{
-    aka::{self, Ind, Milenage, Sqn},
+    aka::{self, Ind, Milenage, sqn::Profile},
     cose::{encrypt0, sign1::Sign1},
     credential::{
         Activation, Algorithm, KeyName, MilenageParameters, Offered, Package, Previous, SoftUsim, Txn, Usim, derive_k,
@@ -209,7 +209,7 @@ impl Draft {
         let opc = Secret::from_slice(&[0x0c; 16]).unwrap();
         let name = KeyName { algorithm: Algorithm::Milenage, supi: &self.supi, epoch: self.epoch, txn: &self.txn };
         let k = derive_k(&name, session, &RustCrypto).unwrap();
-        let sqn = Sqn::new(self.seq, Ind::new(0).unwrap()).unwrap();
+        let sqn = Profile::default().sqn(self.seq, Ind::default()).unwrap();
         let milenage = Milenage::new(self.other_k.as_ref().unwrap_or(&k), &opc);
         let vector = aka::vector(&milenage, &[3; 16], sqn, [0x80, 0]);
         then(&Package {

@@ -12,11 +12,11 @@ mod lab;
 
 use lab::{FromDevice, Lab, Outcome, Session, chain, from_device, inner};
 use remote_provisioning::{
-    aka::{Ind, Sqn},
+    aka::{Ind, sqn::Profile},
     credential::{
         Algorithm, Exporter, HomeKey, KeyName, Offered, SNssai, ServiceProfile, SoftUsim, SuciData, Usim, derive_k,
     },
-    crypto::{Crypto, Secret, rustcrypto::RustCrypto},
+    crypto::{Crypto, Secret, SecretBytes, rustcrypto::RustCrypto},
     edhoc::{self, MAX_TOKEN, Method, OwnCredential, Suite, responder},
     error::{Backend, Code, Error, Malformed, Misbehaved, Misuse, Refused, Untrusted},
     identity::{Domain, Role},
@@ -278,7 +278,7 @@ fn reservation() -> Reservation {
     Reservation {
         supi: "001010000000009".parse().unwrap(),
         epoch: 1,
-        sqn: Sqn::new(1, Ind::new(0).unwrap()).unwrap(),
+        sqn: Profile::default().sqn(1, Ind::default()).unwrap(),
         management_field: [0x80, 0],
         suci: None,
         profile: None,
@@ -999,6 +999,27 @@ fn a_challenge_is_answered_once_whatever_happens_in_between() {
     let before = lab.fingerprint();
     assert!(matches!(attach(&mut lab, &vector.challenge), Ok(aka::Answer::SyncFailure { .. })));
     assert_eq!(lab.fingerprint(), before);
+}
+
+/// Neither K nor SQN can be edited in the slot without the other.
+#[test]
+fn a_slot_whose_k_and_sqn_do_not_belong_together_is_refused() {
+    let mut lab = Lab::new(29);
+    lab.run().unwrap();
+    let held = lab.held().unwrap().0;
+    let challenge = lab.home.challenge(&held.supi, &mut lab.rng).unwrap().challenge;
+    let content = lab.store.slot(Slot::A).unwrap().unwrap();
+    assert!(SoftUsim.authenticate(Slot::A, &content, &challenge).is_ok());
+    // Keys 4 and 5 of the map, 16 bytes each, and key 6: 6 bytes of SQN, 16 of what binds it.
+    for head in [&[4, 0x50][..], &[5, 0x50], &[6, 0x56]] {
+        let at = content.bytes().windows(2).position(|window| window == head).unwrap() + head.len();
+        for byte in at..at + usize::from(head[1] - 0x40) {
+            let mut edited = content.bytes().to_vec();
+            edited[byte] ^= 1;
+            let answer = SoftUsim.authenticate(Slot::A, &SecretBytes::new(edited), &challenge);
+            assert_eq!(answer.err(), Some(Backend::Usim), "key {}, byte {}", head[0], byte - at);
+        }
+    }
 }
 
 #[test]

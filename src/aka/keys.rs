@@ -298,7 +298,7 @@ pub(super) fn short(parameter: &[u8]) -> Result<&[u8], Misuse> {
 }
 
 /// The 128 least significant bits.
-const fn last_half(secret: &Secret<32>) -> [u8; 16] {
+pub(super) const fn last_half(secret: &Secret<32>) -> [u8; 16] {
     let [_, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, half @ ..] = *secret.bytes();
     half
 }

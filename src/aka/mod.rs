@@ -12,7 +12,7 @@
 //! The procedures are those of TS 33.102 §6.3, written once over [`AlgorithmSet`]; [`milenage`], [`tuak`] and
 //! [`milenage256`] are such sets. [`sqn`] decides what is fresh, [`keys`] and [`eap`] go on from CK and IK. All are pure
 //! functions: whoever calls [`authenticate`] makes the array durable before the answer leaves. [`subscriber`] keeps K and
-//! its numbers together; [`suci`] conceals the SUPI until AKA has run.
+//! its numbers together, in memory and in the store; [`suci`] conceals the SUPI until AKA has run.
 //!
 //! AUTS is not bound to a serving network, and [`resynchronise`] does not know which RANDs were sent: pass only a RAND
 //! that went out and is unanswered (TS 33.102 §6.3.5). The separation bit of AMF (TS 33.102 Annex H) is the caller's.
@@ -217,9 +217,9 @@ pub enum Answer {
 
 /// Network side: makes the vector of `rand` and `sqn` (TS 33.102 §6.3.2).
 ///
-/// `sqn` is above every one used before with this K: see [`Sqn::next`], and store it before the vector leaves. A number
-/// used under two RANDs costs the later challenge a resynchronisation; a RAND used under two numbers shows their
-/// difference.
+/// `sqn` is above every one used before with this K: see [`sqn::Profile::next`], and store it before the vector leaves.
+/// A number used under two RANDs costs the later challenge a resynchronisation; a RAND used under two numbers shows
+/// their difference.
 pub fn vector(set: &(impl AlgorithmSet + ?Sized), rand: &[u8; 16], sqn: Sqn, management_field: Amf) -> Box<Vector> {
     let mut vector = Box::new(Vector::zeroed());
     vector_into(set, rand, sqn, management_field, &mut vector);
@@ -298,8 +298,8 @@ pub fn authenticate(set: &(impl AlgorithmSet + ?Sized), array: &mut SqnArray, ch
 
 /// Network side: takes SQN_MS from the AUTS that answered `rand` (TS 33.102 §6.3.5).
 ///
-/// Go on from [`Sqn::next`] of it if the network's own number would not be accepted, that is, if it is not above SQN_MS
-/// or too far ahead.
+/// Go on from [`sqn::Profile::next`] of it if the network's own next number would not be accepted, that is, if it is not
+/// above SQN_MS or too far ahead. [`Subscriber::resynchronise`] does.
 ///
 /// # Errors
 /// [`Untrusted::Authentication`] if MAC-S is wrong. Then the network's number stays as it is.

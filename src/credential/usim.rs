@@ -1,7 +1,7 @@
 //! Where K lives.
 
 use crate::{
-    aka::{self, Answer, Challenge, Milenage, Output, SqnArray},
+    aka::{self, Answer, Challenge, Milenage, Output, sqn::Profile},
     credential::{Activation, Algorithm, Exporter, KeyName, Package, Previous, ServiceProfile, SuciData, Txn},
     crypto::{Crypto, Hash, Secret, SecretBytes},
     error::{Backend, Error, Misbehaved},
@@ -83,7 +83,8 @@ pub trait Usim {
 }
 
 wire_map! {
-    /// What [`SoftUsim`] keeps in a slot. K and SQN stand in one value and are only ever written together.
+    /// What [`SoftUsim`] keeps in a slot. K and SQN stand in one value, are only ever written together, and belong together:
+    /// `sqn` is the form of [`aka::Card`], which another K refuses.
     struct Stored<'a> {
         1 => epoch: u32,
         2 => supi: Supi,
@@ -135,8 +136,8 @@ impl Usim for SoftUsim {
         let name = KeyName { algorithm: package.algorithm, supi: &package.supi, epoch: package.epoch, txn };
         let k = super::derive_k(&name, exporter, crypto)?;
         let opc = Secret::from_slice(package.parameters.opc)?;
-        let mut sqn = SqnArray::default();
-        let Answer::Success(keys) = aka::authenticate(&Milenage::new(&k, &opc), &mut sqn, &package.challenge) else {
+        let mut card = aka::Card::new(Milenage::new(&k, &opc), Profile::default());
+        let Answer::Success(keys) = card.authenticate(&package.challenge) else {
             return Err(Misbehaved::WrongOffer.into());
         };
         let stored = Stored {
@@ -145,7 +146,7 @@ impl Usim for SoftUsim {
             algorithm: package.algorithm,
             k: k.bytes(),
             opc: opc.bytes(),
-            sqn: &sqn.to_bytes(),
+            sqn: &card.to_bytes(),
             suci: package.suci,
             profile: package.profile,
         };
@@ -168,11 +169,12 @@ impl Usim for SoftUsim {
         challenge: &Challenge,
     ) -> Result<(Answer, Option<SecretBytes>), Backend> {
         let stored: Stored<'_> = wire::decode(content.bytes()).map_err(|_| Backend::Usim)?;
-        let mut sqn = SqnArray::from_bytes(stored.sqn).map_err(|_| Backend::Usim)?;
         let milenage = Milenage::new(&Secret::from_slice(stored.k)?, &Secret::from_slice(stored.opc)?);
-        let answer = aka::authenticate(&milenage, &mut sqn, challenge);
+        let card = aka::Card::from_bytes(milenage, Profile::default(), stored.sqn);
+        let mut card = card.map_err(|_| Backend::Usim)?;
+        let answer = card.authenticate(challenge);
         let content = match answer {
-            Answer::Success(_) => Some(SecretBytes::new(wire::encode(&Stored { sqn: &sqn.to_bytes(), ..stored }))),
+            Answer::Success(_) => Some(SecretBytes::new(wire::encode(&Stored { sqn: &card.to_bytes(), ..stored }))),
             Answer::SyncFailure { .. } | Answer::MacFailure => None,
         };
         Ok((answer, content))

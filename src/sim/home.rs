@@ -13,7 +13,7 @@ use alloc::{
 use arrayvec::ArrayString;
 
 use crate::{
-    aka::{self, Ind, Milenage, Sqn, Vector, milenage},
+    aka::{self, Ind, Milenage, Sqn, Vector, milenage, sqn::Profile},
     credential::{HomeKey, ServiceProfile, SuciData, Txn},
     crypto::{Rng, Secret},
     error::{Backend, Code},
@@ -104,7 +104,7 @@ impl Home {
         };
         let epoch = self.epochs.entry(device).or_default();
         *epoch = epoch.checked_add(1).ok_or(Code::Conflict)?;
-        let first = Ind::new(0).and_then(|ind| Sqn::new(1, ind)).ok_or(Code::Conflict)?;
+        let first = Profile::default().next(Sqn::default(), Ind::default(), 0).map_err(|_| Code::Conflict)?;
         let profile = ServiceProfile { dnn: ArrayString::from("iot").ok(), ..ServiceProfile::default() };
         Ok(Reservation {
             supi,
@@ -173,7 +173,8 @@ impl Home {
         let credential = self.core.get_mut(supi).ok_or(Backend::Store)?;
         let mut rand = [0; 16];
         rng.fill(&mut rand)?;
-        credential.sqn = credential.sqn.next(credential.sqn.ind()).ok_or(Backend::Store)?;
+        let next = Profile::default().next(credential.sqn, Ind::default(), 0);
+        credential.sqn = next.map_err(|_| Backend::Store)?;
         let milenage = Milenage::new(&credential.k, &credential.opc);
         Ok(aka::vector(&milenage, &rand, credential.sqn, MANAGEMENT_FIELD))
     }

@@ -5,7 +5,7 @@ use core::hint::black_box;
 use remote_provisioning::{
     aka::{
         AlgorithmSet, Ind, Keys, Milenage, Milenage256, Order, Sqn, Tuak, Vector, milenage, milenage256, resynchronise,
-        tuak, vector_into, vectors,
+        sqn::Profile, tuak, vector_into, vectors,
     },
     crypto::Secret,
 };
@@ -95,5 +95,5 @@ fn secret<const N: usize>() -> Secret<N> {
 }
 
 fn sqn() -> Sqn {
-    Sqn::new(77, Ind::new(0).unwrap()).unwrap()
+    Profile::default().sqn(77, Ind::default()).unwrap()
 }

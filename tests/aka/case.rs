@@ -4,7 +4,7 @@ use core::array;
 
 use proptest::prelude::*;
 use remote_provisioning::{
-    aka::{Answer, Challenge, Ind, Milenage, Sqn, SqnArray, authenticate, vector},
+    aka::{Answer, Challenge, Ind, Milenage, Sqn, SqnArray, authenticate, sqn::Profile, vector},
     crypto::Secret,
 };
 use serde_json::Value;
@@ -74,18 +74,28 @@ pub(crate) fn ind(number: u8) -> Ind {
 }
 
 pub(crate) fn sqn(seq: u64, number: u8) -> Sqn {
-    Sqn::new(seq, ind(number)).expect("43 bits")
+    Profile::default().sqn(seq, ind(number)).expect("43 bits")
+}
+
+/// SEQ, where IND has 5 bits.
+pub(crate) fn seq(sqn: Sqn) -> u64 {
+    Profile::default().seq(sqn)
 }
 
 /// One SEQ lower; 0 stays.
-pub(crate) fn before(sqn: Sqn) -> Sqn {
-    Sqn::new(sqn.seq().saturating_sub(1), sqn.ind()).unwrap()
+pub(crate) fn before(number: Sqn) -> Sqn {
+    sqn(seq(number).saturating_sub(1), Profile::default().ind(number).number())
 }
 
 /// An array that has accepted these, by ascending IND.
 pub(crate) fn holding(numbers: &[Sqn]) -> SqnArray {
-    let used = numbers.iter().filter(|sqn| sqn.seq() > 0);
-    SqnArray::from_bytes(&used.flat_map(|sqn| sqn.to_bytes()).collect::<Vec<_>>()).expect("ascending INDs")
+    holding_as(Profile::default(), numbers)
+}
+
+pub(crate) fn holding_as(profile: Profile, numbers: &[Sqn]) -> SqnArray {
+    let used = numbers.iter().filter(|sqn| profile.seq(**sqn) > 0);
+    let bytes: Vec<u8> = used.flat_map(|sqn| sqn.to_bytes()).collect();
+    SqnArray::from_bytes(profile, &bytes).expect("ascending INDs")
 }
 
 #[track_caller]

@@ -79,7 +79,7 @@ fn sets() -> [Milenage256; 4] {
 #[test]
 fn both_sides_of_a_set_understand_each_other() {
     for set in sets() {
-        let mut array = SqnArray::new();
+        let mut array = SqnArray::default();
         let network = vector(&set, &RAND, sqn(41, 7), [0x80, 0]);
         let Answer::Success(keys) = authenticate(&set, &mut array, &network.challenge) else { panic!("refused") };
         assert_eq!(keys.res, network.keys.res);

@@ -6,12 +6,12 @@
 use std::{io, process::Command};
 
 use remote_provisioning::{
-    aka::{Answer, Card, Ind, Milenage, Sqn, Subscriber, milenage::opc, vector},
+    aka::{Answer, Card, Ind, Milenage, Sqn, Subscriber, milenage::opc, sqn::Profile, vector},
     crypto::{Rng, Secret},
     sim::SeededRng,
 };
 
-use crate::case::{hex, holding, sync_failure};
+use crate::case::{hex, holding_as, sync_failure};
 
 /// Of three runs each.
 const ROUNDS: u64 = 1_000;
@@ -77,18 +77,25 @@ impl Subject {
         let (rand, place) = (self.random(), self.random());
         let ms = Sqn::from_bytes(place);
         let stale = vector(&milenage, &rand, ms, self.random()).challenge;
-        let mut array = holding(&[ms]);
+        let bits = u32::from(rand[1] % 6);
+        let profile = Profile::default().with_ind_bits(bits).unwrap();
+        let mut array = holding_as(profile, &[ms]);
         let auts = sync_failure(&milenage, &mut array, &stale);
 
-        let ind = Ind::new(rand[0] % 32).unwrap();
-        let theirs = self.run(&rand, "-o", &self.opc, &["-A", &hex(&auts), "-i", &ind.number().to_string(), "-l", "5"]);
-        let mut subscriber = Subscriber::restore(milenage, Sqn::default());
-        subscriber.resynchronise(&rand, &auts).unwrap();
+        let ind = Ind::new(rand[0] % (1 << bits)).unwrap();
+        let theirs = self.run(
+            &rand,
+            "-o",
+            &self.opc,
+            &["-A", &hex(&auts), "-i", &ind.number().to_string(), "-l", &bits.to_string()],
+        );
+        let mut subscriber = Subscriber::new(milenage, profile);
+        subscriber.resynchronise(&rand, &auts, 0).unwrap();
         assert_eq!(subscriber.sqn(), ms, "seed {seed}");
-        let next = subscriber.vector(&rand, ind, [0, 0]).unwrap();
+        let next = subscriber.vector(&rand, ind, [0, 0], 0).unwrap();
         assert_eq!(theirs.value("SQN.MS"), decimal(ms), "SQN_MS of seed {seed}");
         assert_eq!(theirs.value("AUTN"), hex(&next.challenge.autn), "AUTN after the resynchronisation of seed {seed}");
-        let mut card = Card::restore(Milenage::new(&self.k, &self.opc), array);
+        let mut card = Card::adopt(Milenage::new(&self.k, &self.opc), array);
         assert!(matches!(card.authenticate(&next.challenge), Answer::Success(_)), "{seed}");
     }
 

@@ -109,7 +109,7 @@ fn auts_is_made_of_f1_star_and_f5_star() {
 #[test]
 fn both_sides_agree_and_resynchronise_with_either_length_of_k() {
     for tuak in sets() {
-        let mut array = SqnArray::new();
+        let mut array = SqnArray::default();
         let sent = vector(&tuak, &RAND, sqn(41, 7), [0x80, 0]);
         let Answer::Success(keys) = authenticate(&tuak, &mut array, &sent.challenge) else {
             panic!("a fresh challenge is refused");

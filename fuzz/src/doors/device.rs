@@ -10,7 +10,7 @@
 //! - afterwards a new attempt starts from whatever the store says.
 
 use remote_provisioning::{
-    aka::{self, Ind, Milenage, Sqn, milenage},
+    aka::{self, Ind, Milenage, milenage, sqn::Profile},
     cose::encrypt0,
     credential::{
         Activation, Algorithm, KeyName, MilenageParameters, Package, Previous, ServiceProfile, SoftUsim, Txn, derive_k,
@@ -264,7 +264,8 @@ fn sealed(txn: &Txn, session: &Session, input: &mut Input<'_>) -> Vec<u8> {
     let name = KeyName { algorithm: Algorithm::Milenage, supi: &supi, epoch, txn };
     let k = derive_k(&name, session, &Memo).unwrap();
     let opc = milenage::opc(&k, &Secret::from_slice(&[0xcd; 16]).unwrap());
-    let sqn = Sqn::new(u64::from(*input.choose(&[1_u8, 0, 255])), Ind::new(input.byte() % 32).unwrap()).unwrap();
+    let (seq, ind) = (u64::from(*input.choose(&[1_u8, 0, 255])), Ind::new(input.byte() % 32).unwrap());
+    let sqn = Profile::default().sqn(seq, ind).unwrap();
     let vector = aka::vector(&Milenage::new(&k, &opc), &[7; 16], sqn, [0x80, 0]);
     let profile = ServiceProfile { dnn: arrayvec::ArrayString::from("iot").ok(), ..ServiceProfile::default() };
     let package = Package {

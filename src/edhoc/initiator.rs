@@ -105,7 +105,7 @@ impl AwaitMessage2 {
             crypto.decapsulate(&self.ephemeral, g_y, &mut g_xy)?;
             None
         } else {
-            let point = crypto.point(g_y)?;
+            let point = crypto.read_key(self.suite.group.kind(), g_y)?;
             crypto.agree(&self.ephemeral, &point, &mut g_xy)?;
             Some(point)
         };
@@ -184,7 +184,7 @@ impl Message2 {
         let Self { sent, decrypted: Decrypted { th_2, prk_2e, c_r, plaintext, .. } } = self;
         let signs = sent.method.responder_signs();
         check_not_own(peer, own)?;
-        check_usage(peer, signs)?;
+        check_usage(peer, signs, sent.suite)?;
         let static_prk = if signs {
             None
         } else {

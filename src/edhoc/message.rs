@@ -22,7 +22,7 @@ pub(super) const MAX_SUITES: usize = 8;
 const PADDING: u32 = 0;
 
 /// Suites of the table in one message.
-pub type Suites = ArrayVec<Suite, { Suite::ALL.len() }>;
+pub type Suites = ArrayVec<Suite, { Suite::TABLE.len() }>;
 
 /// The text of error code 1: one for all reasons, so that the answer is no oracle.
 const UNSPECIFIED: &str = "not accepted";
@@ -210,14 +210,14 @@ fn read_suites_r(reader: &mut Reader<'_>) -> Result<Suites, Malformed> {
     } else {
         1
     };
-    let mut named = [false; Suite::ALL.len()];
+    let mut named = [false; Suite::TABLE.len()];
     for _ in 0..len {
         let number = reader.integer()?;
-        for (named, suite) in named.iter_mut().zip(Suite::ALL) {
+        for (named, suite) in named.iter_mut().zip(Suite::TABLE) {
             *named |= suite.number == number;
         }
     }
-    Ok(Suite::ALL.into_iter().zip(named).filter_map(|(suite, named)| named.then_some(suite)).collect())
+    Ok(Suite::TABLE.iter().zip(named).filter_map(|(suite, named)| named.then_some(*suite)).collect())
 }
 
 impl Method {

@@ -25,8 +25,8 @@
 //! Between reading and accepting, the claimed identity and EAD items can be looked at. They are not authenticated yet:
 //! act on them only after `accept`.
 //!
-//! Suites are rows of a table ([`Suite`]). This profile has -24 (private use), 3 and 2, all on P-256. Secrets of a
-//! session live behind boxes that steps hand on by pointer, so moving a step copies no key.
+//! Suites are rows of a table ([`Suite`]). This profile has -24 (private use), 3 and 2, all on P-256; the feature `x25519`
+//! adds suite 0. Secrets of a session live behind boxes that steps hand on by pointer, so moving a step copies no key.
 
 pub mod initiator;
 pub mod responder;
@@ -49,7 +49,7 @@ pub use self::{
 };
 use crate::{
     cose::sign1::to_be_signed,
-    crypto::{Aead, Crypto, HASH_LEN, Hash, Rng, Secret},
+    crypto::{Aead, Crypto, Group, HASH_LEN, Hash, KeyKind, Rng, Secret},
     edhoc::schedule::{Label, MacContext, Prk},
     error::{Backend, Error, Malformed, Misbehaved, Misuse, Untrusted},
     store::{KeyId, KeyStore},
@@ -57,7 +57,7 @@ use crate::{
     wire::{self, Reader, Writer},
 };
 
-/// A cipher suite (RFC 9528 §3.6): hash SHA-256, group P-256 and signature ES256 in all of them here.
+/// A cipher suite (RFC 9528 §3.6). The hash is SHA-256 in all of them here.
 #[derive(Clone, Copy, Debug)]
 pub struct Suite {
     /// Its number on the wire.
@@ -67,10 +67,12 @@ pub struct Suite {
     /// Bytes of a MAC that authenticates a static Diffie-Hellman key.
     pub mac_len: usize,
     /// The group of the ephemeral exchange.
-    pub group: crate::crypto::Group,
+    pub group: Group,
     /// Bytes of G_Y, the first part of message_2.
     pub g_y_len: usize,
-    /// The AEAD for what comes after the handshake. The hash is SHA-256.
+    /// The keys of those who sign: with P-256 the signature is ES256, with Ed25519 EdDSA.
+    pub signature: KeyKind,
+    /// The AEAD for what comes after the handshake.
     pub application_aead: Aead,
 }
 
@@ -89,8 +91,9 @@ impl Suite {
         number: -24,
         aead: Aead::A128Gcm,
         mac_len: 16,
-        group: crate::crypto::Group::P256,
+        group: Group::P256,
         g_y_len: 32,
+        signature: KeyKind::P256,
         application_aead: Aead::A256Gcm,
     };
     /// Suite 3: AES-CCM-16-128-128, MAC of 16 bytes; application AES-CCM-16-64-128 (RFC 9528 §3.6).
@@ -99,8 +102,21 @@ impl Suite {
     /// Suite 2: AES-CCM-16-64-128, MAC of 8 bytes; application likewise (RFC 9528 §3.6).
     pub const CCM_8: Self = Self { number: 2, aead: Aead::Ccm16_64_128, mac_len: 8, ..Self::CCM_16 };
 
-    /// All suites, in the order in which this profile prefers them.
+    /// Suite 0: as 2, on X25519 and Ed25519 (RFC 9528 §3.6). Not of this profile; for talking to others.
+    #[cfg(feature = "x25519")]
+    pub const X25519: Self = Self { number: 0, group: Group::X25519, signature: KeyKind::Ed25519, ..Self::CCM_8 };
+
+    /// The suites of this profile, in the order in which it prefers them.
     pub const ALL: [Self; 3] = [Self::GCM, Self::CCM_16, Self::CCM_8];
+
+    /// Every row.
+    const TABLE: &[Self] = &[
+        Self::GCM,
+        Self::CCM_16,
+        Self::CCM_8,
+        #[cfg(feature = "x25519")]
+        Self::X25519,
+    ];
 }
 
 /// Who authenticates how (RFC 9528 §3.2): first the initiator, then the responder.
@@ -292,9 +308,10 @@ impl Proof<'_> {
     }
 }
 
-/// §3.5.1: a signature method needs a key that may sign, a static one a key that may agree.
-fn check_usage(peer: &Peer, signs: bool) -> Result<(), Untrusted> {
-    if if signs { peer.may_sign() } else { peer.may_agree() } { Ok(()) } else { Err(Untrusted::WrongCredential) }
+/// §3.5.1: a signature method needs a key that may sign, a static one a key that may agree; of the suite's kind.
+fn check_usage(peer: &Peer, signs: bool, suite: Suite) -> Result<(), Untrusted> {
+    let (may, kind) = if signs { (peer.may_sign(), suite.signature) } else { (peer.may_agree(), suite.group.kind()) };
+    if may && peer.public_key().kind() == kind { Ok(()) } else { Err(Untrusted::WrongCredential) }
 }
 
 /// §9.7: a peer that shows our own credential is ourselves, or someone who sends our messages back.

@@ -124,7 +124,7 @@ impl Message1 {
         if self.g_x.len() != self.suite.g_y_len {
             return Err(Misbehaved::InvalidPoint.into());
         }
-        let g_x = crypto.point(&self.g_x)?;
+        let g_x = crypto.read_key(self.suite.group.kind(), &self.g_x)?;
         let ephemeral = crypto.generate(self.suite.group, rng)?;
         crypto.agree(&ephemeral, &g_x, &mut g_xy)?;
         Ok(Exchange { ephemeral, g_xy, g_x_point: Some(g_x) })
@@ -268,7 +268,7 @@ impl Message3 {
             self;
         let signs = self.sent.method.initiator_signs();
         check_not_own(peer, own)?;
-        check_usage(peer, signs)?;
+        check_usage(peer, signs, *suite)?;
         let static_prk = if signs {
             None
         } else {

@@ -318,7 +318,7 @@ impl Portable for Suite {
     }
     fn load(r: &mut Reader<'_>) -> Result<Self, Malformed> {
         let number = r.integer()?;
-        Self::ALL.into_iter().find(|suite| suite.number == number).ok_or(Malformed::OutOfRange)
+        Self::TABLE.iter().find(|suite| suite.number == number).copied().ok_or(Malformed::OutOfRange)
     }
 }
 

@@ -4,6 +4,7 @@
 //! ```text
 //! ccs = { 2: sub tstr, ? 4: exp uint, ? 5: nbf uint, 8: cnf { 1: COSE_Key } }      RFC 8392 §3, RFC 8747 §3.2
 //! COSE_Key = { 1: 2, ? 2: kid bstr, -1: 1, -2: x bstr .size 32, -3: y bstr .size 32 / bool }  RFC 9053 §7.1.1
+//!          / { 1: 1, ? 2: kid bstr, -1: 4 / 6, -2: x bstr .size 32 }                          RFC 9053 §7.2
 //! ```
 //!
 //! A CCS is not signed. What makes it worth anything is that somebody put it here on purpose, for one role and one
@@ -18,16 +19,22 @@ use alloc::boxed::Box;
 
 use super::{CredentialId, Date, MAX_KID, Peer, Usage};
 use crate::{
-    crypto::{Crypto, PublicKey},
+    crypto::{Crypto, KeyKind, PublicKey},
     error::{Malformed, Result, Untrusted},
     identity::{Domain, PeerName, Role},
     wire::{Kind, Raw, Reader, Wire, Writer, decode, wire_map},
 };
 
+/// COSE key type OKP (RFC 9053 §7.2).
+const OKP: u64 = 1;
 /// COSE key type EC2 (RFC 9053 §7.1).
 const EC2: u64 = 2;
 /// COSE curve P-256 (RFC 9053 §7.1).
 const P_256: u64 = 1;
+/// COSE curve X25519 (RFC 9053 §7.1).
+const X25519: u64 = 4;
+/// COSE curve Ed25519 (RFC 9053 §7.1).
+const ED25519: u64 = 6;
 
 wire_map! {
     pub(super) struct Claims<'a> {
@@ -52,7 +59,7 @@ wire_map! {
         4 => key_ops: Option<Raw<'a>>,
         -1 => crv: u64,
         -2 => x: [u8; 32],
-        -3 => y: Y,
+        -3 => y: Option<Y>,
     }
 }
 
@@ -79,19 +86,20 @@ impl Wire<'_> for Y {
 }
 
 impl CoseKey<'_> {
-    fn point(&self, crypto: &dyn Crypto) -> Result<PublicKey> {
-        if self.kty != EC2 || self.crv != P_256 {
-            return Err(Malformed::OutOfRange.into());
-        }
+    fn read(&self, crypto: &dyn Crypto) -> Result<PublicKey> {
         if self.alg.is_some() || self.key_ops.is_some() {
             return Err(Malformed::Forbidden.into());
         }
-        // SEC 1 §2.3.3: 4 ‖ x ‖ y, or 2 or 3 ‖ x.
-        let point = match &self.y {
-            Y::Coordinate(y) => crypto.point(&[&[4], self.x.as_slice(), y].concat()),
-            Y::Odd(odd) => crypto.point(&[&[if *odd { 3 } else { 2 }], self.x.as_slice()].concat()),
+        let key = match (self.kty, self.crv, &self.y) {
+            // SEC 1 §2.3.3: 4 ‖ x ‖ y, or 2 or 3 ‖ x.
+            (EC2, P_256, Some(Y::Coordinate(y))) => crypto.point(&[&[4], self.x.as_slice(), y].concat()),
+            (EC2, P_256, Some(Y::Odd(odd))) => crypto.point(&[&[if *odd { 3 } else { 2 }], self.x.as_slice()].concat()),
+            (EC2, P_256, None) => return Err(Malformed::MissingKey.into()),
+            (OKP, X25519, None) => crypto.read_key(KeyKind::X25519, &self.x),
+            (OKP, ED25519, None) => crypto.read_key(KeyKind::Ed25519, &self.x),
+            _ => return Err(Malformed::OutOfRange.into()),
         };
-        Ok(point?)
+        Ok(key?)
     }
 }
 
@@ -104,7 +112,7 @@ impl Claims<'_> {
     }
 
     pub(super) fn public_key(&self, crypto: &dyn Crypto) -> Result<PublicKey> {
-        self.cnf.key.point(crypto)
+        self.cnf.key.read(crypto)
     }
 
     /// Whom these claims are about, with `credential` as CRED_x.
@@ -152,7 +160,7 @@ impl Pinned {
     ///
     /// # Errors
     /// [`Malformed`] if it is not as this module's header has it;
-    /// [`InvalidPoint`](crate::error::Misbehaved::InvalidPoint) if its key is no point of P-256.
+    /// [`InvalidPoint`](crate::error::Misbehaved::InvalidPoint) if its key is no point, or of a kind that `crypto` has not.
     pub fn from_ccs(ccs: &[u8], role: Role, domain: Domain, crypto: &dyn Crypto) -> Result<Self> {
         let claims: Claims<'_> = decode(ccs)?;
         Ok(Self { kid: claims.kid()?, validity: claims.validity(), peer: claims.peer(ccs, role, domain, crypto)? })

@@ -84,7 +84,7 @@ impl Trace {
         assert_eq!(hex(found), hex(&self.get(name)), "{name}");
     }
 
-    /// `calls` are what is written down in `log`, in any order: nothing missing, nothing more.
+    /// `calls` are what is written down in `log`, in any order: nothing missing, nothing more, nothing twice.
     fn same_calls(&self, side: &str, log: &[Call], calls: &[&str]) {
         let expected: Vec<Call> = calls
             .iter()
@@ -96,7 +96,8 @@ impl Trace {
             .collect();
         for (call, text) in expected.iter().zip(calls) {
             let same_function = || log.iter().filter(|other| other.function == call.function).collect::<Vec<_>>();
-            assert!(log.contains(call), "{side} did not call {text}, but {:?}", same_function());
+            let times = log.iter().filter(|other| *other == call).count();
+            assert_eq!(times, 1, "{side} called {text}, among {:?}", same_function());
         }
         for call in log {
             assert!(expected.contains(call), "{side} called what is not in the trace: {call:?}");
@@ -195,6 +196,7 @@ impl Crypto for Spy {
     }
 
     fn read_key(&self, kind: KeyKind, encoded: &[u8]) -> Result<PublicKey, Misbehaved> {
+        self.note("read", &[encoded]);
         RustCrypto.read_key(kind, encoded)
     }
 
@@ -447,9 +449,16 @@ fn rfc_9529_section_3() {
         verify(claimed, role, Domain::Test, anchors, &RustCrypto, None).unwrap()
     });
 
-    let device_calls = ["agree: x g_y -> g_xy", "agree: x pk_r_x -> g_rx", "static agree: g_y -> g_iy", MAC_3];
-    let operator_calls =
-        ["generate: y -> g_y", "agree: y g_x -> g_xy", "agree: y pk_i_x -> g_iy", "static agree: g_x -> g_rx", MAC_3];
+    let device_calls =
+        ["read: g_y", "agree: x g_y -> g_xy", "agree: x pk_r_x -> g_rx", "static agree: g_y -> g_iy", MAC_3];
+    let operator_calls = [
+        "read: g_x",
+        "generate: y -> g_y",
+        "agree: y g_x -> g_xy",
+        "agree: y pk_i_x -> g_iy",
+        "static agree: g_x -> g_rx",
+        MAC_3,
+    ];
     let device_calls = [&BOTH[..], &BOTH_STATIC, &DEVICE, &device_calls].concat();
     let operator_calls = [&BOTH[..], &BOTH_STATIC, &OPERATOR, &operator_calls].concat();
     trace.same_calls("the device", &device.spy.log.lock().unwrap(), &device_calls);

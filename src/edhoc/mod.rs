@@ -53,7 +53,7 @@ use crate::{
     edhoc::schedule::{Label, MacContext, Prk},
     error::{Backend, Error, Malformed, Misbehaved, Misuse, Untrusted},
     store::{KeyId, KeyStore},
-    trust::{Candidates, CredentialId, Peer, Pinned, Verified, certificate_credential},
+    trust::{Candidates, CredentialId, Peer, Pinned, SHA_256, SHA_256_64, Verified, certificate_credential},
     wire::{self, Reader, Writer},
 };
 
@@ -204,14 +204,25 @@ impl OwnCredential {
     pub fn chain(key: KeyId, chain: &[&[u8]]) -> Result<Self, Misuse> {
         let own = chain.first().ok_or(Misuse::Parameter("empty chain"))?;
         let sent = chain.try_into().map_err(|_| Misuse::Parameter("chain too long"))?;
-        Ok(Self { key, id: wire::encode(&CredentialId::Chain(sent)), credential: certificate_credential(own) })
+        Ok(Self::named(key, own, &CredentialId::Chain(sent)))
     }
 
     /// An X.509 certificate that the peer has already, named by its SHA-256 hash (`x5t`).
     pub fn thumbprint(key: KeyId, certificate: &[u8], crypto: &dyn Crypto) -> Self {
         let hash = crypto.sha256(&[certificate]);
-        let id = CredentialId::Thumbprint { algorithm: crate::trust::SHA_256, hash: &hash };
-        Self { key, id: wire::encode(&id), credential: certificate_credential(certificate) }
+        Self::named(key, certificate, &CredentialId::Thumbprint { algorithm: SHA_256, hash: &hash })
+    }
+
+    /// The same with SHA-256/64: 8 bytes of hash instead of 32, for a peer that knows few certificates. Only finding it rests
+    /// on the hash; the proof is over the certificate.
+    pub fn short_thumbprint(key: KeyId, certificate: &[u8], crypto: &dyn Crypto) -> Self {
+        let [a, b, c, d, e, f, g, h, ..] = crypto.sha256(&[certificate]);
+        let hash = [a, b, c, d, e, f, g, h];
+        Self::named(key, certificate, &CredentialId::Thumbprint { algorithm: SHA_256_64, hash: &hash })
+    }
+
+    fn named(key: KeyId, certificate: &[u8], id: &CredentialId<'_>) -> Self {
+        Self { key, id: wire::encode(id), credential: certificate_credential(certificate) }
     }
 
     /// A CCS that the peer has pinned, named by its `kid`.

@@ -241,6 +241,9 @@ impl Device {
                 }
                 wire::decode::<&[u8]>(bytes)?;
             }
+            State::Answering(_) | State::Installing(..) if self.taken != Some(hash) => {
+                return Err(Misbehaved::UnexpectedMessage.into());
+            }
             State::Answering(_) | State::Installing(..) => {}
             State::AwaitComplete(channel) => {
                 let text = channel.open(bytes, platform.crypto)?;

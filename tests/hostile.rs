@@ -1223,6 +1223,21 @@ fn an_error_is_never_answered_with_an_error() {
     }
 }
 
+/// Whoever forges error messages walks the device down its list, once, and not in circles.
+#[test]
+fn errors_that_name_suites_come_to_an_end() {
+    let mut lab = Lab::new(9);
+    let mut session = lab.session(2);
+    for (error, sent) in [(b"\x02\x03", 1), (b"\x02\x02", 1), (b"\x02\x37", 0)] {
+        let outcome = lab.tell_device(&mut session.device, error);
+        assert_eq!(outcome.is_ok(), sent == 1);
+        assert_eq!(from_device(&mut session.device).sent.len(), sent);
+    }
+    let mut session = lab.session(2);
+    assert!(lab.tell_device(&mut session.device, b"\x02\x03").is_ok());
+    assert!(lab.tell_device(&mut session.device, b"\x02\x37").is_err(), "back to the first one");
+}
+
 #[test]
 fn a_certificate_of_the_other_side_is_no_identity_here() {
     // A device that shows an operator's certificate, and the reverse: right key, right anchor, wrong side.

@@ -612,6 +612,11 @@ fn a_wrong_pinned_key_is_not_taken() {
     };
     let unknown = Some(Error::Untrusted(Untrusted::UnknownCredential));
     assert_eq!(verify(b"\x32", Role::Device, Domain::Test), None);
+    // Or with the same one over and over.
+    let kid = CredentialId::Kid(b"\x32");
+    let candidates =
+        remote_provisioning::trust::verify(&kid, Role::Device, Domain::Test, &careless, &RustCrypto, TODAY);
+    assert_eq!(candidates.unwrap().iter().count(), 1);
     assert_eq!(verify(b"\x33", Role::Device, Domain::Test), unknown);
     assert_eq!(verify(b"", Role::Device, Domain::Test), unknown);
     assert_eq!(verify(b"\x32", Role::Operator, Domain::Test), unknown);

@@ -150,6 +150,24 @@ fn a_key_of_the_wrong_kind_proves_nothing() {
     }
 }
 
+/// A key of the suite's group that may do everything, but is of the kind for the other thing: not even tried.
+#[test]
+fn the_kind_is_looked_at_before_the_proof() {
+    for crypto in backends() {
+        for method in METHODS {
+            let [device, operator] = kinds(method);
+            let device = Party::new(Role::Device, device);
+            let real = Party::new(Role::Operator, operator);
+            let other = if operator == KeyKind::X25519 { KeyKind::Ed25519 } else { KeyKind::X25519 };
+            let shown = Party::new(Role::Operator, other);
+            // The other side believes another key under the same kid.
+            let believed = Party { own: real.own, keys: real.keys, ccs: shown.ccs, role: Role::Operator };
+            let error = handshake(method, &device, &believed, crypto).err();
+            assert_eq!(error, Some(Untrusted::WrongCredential.into()), "{method:?}");
+        }
+    }
+}
+
 #[test]
 fn points_of_low_order_are_no_keys() {
     for crypto in backends() {

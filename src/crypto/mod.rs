@@ -138,7 +138,8 @@ pub trait Rng {
 /// Cryptographic primitives. `Sync`, because the X.509 path validator asks for it; hardware with a state goes behind a
 /// mutex, on a microcontroller one of critical sections.
 ///
-/// Implementations compute on secrets in constant time and keep no copies of them.
+/// Implementations compute on secrets in constant time and keep no copies of them. One over slow hardware may answer
+/// [`Backend::KeyPending`], like a [`KeyStore`](crate::store::KeyStore): the step is repeated then.
 pub trait Crypto: Sync {
     /// SHA-256 over the concatenation of `parts`.
     fn sha256(&self, parts: &[&[u8]]) -> Hash;

@@ -38,7 +38,16 @@ pub fn read(message_1: &[u8], methods: &[Method], suites: &[Suite], crypto: &dyn
         return Err(Misbehaved::WrongSuite.into());
     }
     let h_message_1 = crypto.sha256(&[message_1]);
-    Ok(Message1 { method, suite, g_x: read.g_x.to_vec(), c_i: read.c_i, h_message_1, ead, exchange: None })
+    Ok(Message1 {
+        method,
+        suite,
+        g_x: read.g_x.to_vec(),
+        c_i: read.c_i,
+        h_message_1,
+        ead,
+        exchange: None,
+        ephemeral: None,
+    })
 }
 
 /// message_1 is decoded. Nobody has authenticated it, and no key has been made for it.
@@ -52,6 +61,8 @@ pub struct Message1 {
     ead: Ead,
     /// From a first attempt to write: a key store that is asked again is asked the same.
     exchange: Option<Exchange>,
+    /// From an attempt that did not get as far.
+    ephemeral: Option<EphemeralKey>,
 }
 
 /// The ephemeral exchange, done.
@@ -125,8 +136,14 @@ impl Message1 {
             return Err(Misbehaved::InvalidPoint.into());
         }
         let g_x = crypto.read_key(self.suite.group.kind(), &self.g_x)?;
-        let ephemeral = crypto.generate(self.suite.group, rng)?;
-        crypto.agree(&ephemeral, &g_x, &mut g_xy)?;
+        let ephemeral = match self.ephemeral.take() {
+            Some(ephemeral) => ephemeral,
+            None => crypto.generate(self.suite.group, rng)?,
+        };
+        if let Err(error) = crypto.agree(&ephemeral, &g_x, &mut g_xy) {
+            self.ephemeral = Some(ephemeral);
+            return Err(error.into());
+        }
         Ok(Exchange { ephemeral, g_xy, g_x_point: Some(g_x) })
     }
 
@@ -359,7 +376,7 @@ impl Message3Accepted {
 }
 
 token::portable! {
-    Message1 { method, suite, g_x, c_i, h_message_1, ead, exchange }
+    Message1 { method, suite, g_x, c_i, h_message_1, ead, exchange, ephemeral }
     Exchange { ephemeral, g_xy, g_x_point }
     AwaitMessage3 { method, names, ephemeral, th_3, prk_3e2m }
     Message3Accepted { session, cipher, th_3, ead }

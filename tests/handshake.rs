@@ -28,7 +28,7 @@ use remote_provisioning::{
 };
 
 const METHODS: [Method; 4] = [Method::SignSign, Method::SignStatic, Method::StaticSign, Method::StaticStatic];
-const CREDENTIALS: [Named; 3] = [Named::Chain, Named::Thumbprint, Named::Kid];
+const CREDENTIALS: [Named; 4] = [Named::Chain, Named::Thumbprint, Named::Kid, Named::Ccs];
 
 /// 2025-06-01.
 const TODAY: Option<Date> = Some(Date(1_748_736_000));
@@ -45,6 +45,7 @@ enum Named {
     Chain,
     Thumbprint,
     Kid,
+    Ccs,
 }
 
 struct Party {
@@ -88,6 +89,7 @@ fn party(
         Named::Chain => (OwnCredential::chain(KEY, chain).unwrap(), chain_key),
         Named::Thumbprint => (OwnCredential::thumbprint(KEY, chain[0], &RustCrypto), chain_key),
         Named::Kid => (OwnCredential::pinned(KEY, raw).unwrap(), raw_key),
+        Named::Ccs => (OwnCredential::ccs(KEY, raw), raw_key),
     };
     Party { own, keys: key_store(key), anchors, date: TODAY }
 }
@@ -331,7 +333,7 @@ fn both_sides_have_the_same_keys() {
                 assert_ne!(exported(&done.device, 0xce01, b""), exported(&done.device, 0xce01, b"x"));
                 assert_ne!(exported(&done.device, 0xce01, b""), exported(&done.device, 0xce02, b""));
                 let names = match device_named {
-                    Named::Kid => "IOT-0001-0000-0002",
+                    Named::Kid | Named::Ccs => "IOT-0001-0000-0002",
                     Named::Chain | Named::Thumbprint => "IOT-0001-0000-0001",
                 };
                 assert_eq!(done.operator.peer().name().as_str(), names);
@@ -363,6 +365,35 @@ fn sizes() {
         assert_eq!(sizes(Method::StaticStatic, &suite, Named::Kid), [37, 53, 36, 17]);
     }
 }
+
+/// The table of the README, message by message.
+#[test]
+fn sizes_by_method_and_credential() {
+    let mut table = String::new();
+    for suite in [Suite::CCM_8, Suite::GCM] {
+        for method in METHODS {
+            let totals = [Named::Kid, Named::Ccs, Named::Thumbprint, Named::Chain].map(|named| {
+                let (device, operator) = (device(named), operator(named));
+                let messages = Run::new(method, &suite, &device, &operator).go().unwrap().messages;
+                let sizes = messages.each_ref().map(|message| message.len().to_string());
+                format!("{} = {}", sizes.join("+"), messages.iter().map(Vec::len).sum::<usize>())
+            });
+            table += &format!("| {method:?}, suite {} | {} |\n", suite.number, totals.join(" | "));
+        }
+    }
+    assert_eq!(table, SIZES);
+}
+
+const SIZES: &str = "\
+| SignSign, suite 2 | 37+102+77+9 = 225 | 37+197+180+9 = 423 | 37+140+115+9 = 301 | 37+773+727+9 = 1546 |
+| SignStatic, suite 2 | 37+45+77+9 = 168 | 37+140+180+9 = 366 | 37+83+115+9 = 244 | 37+716+727+9 = 1489 |
+| StaticSign, suite 2 | 37+102+19+9 = 167 | 37+197+123+9 = 366 | 37+140+58+9 = 244 | 37+773+670+9 = 1489 |
+| StaticStatic, suite 2 | 37+45+19+9 = 110 | 37+140+123+9 = 309 | 37+83+58+9 = 187 | 37+716+670+9 = 1432 |
+| SignSign, suite -24 | 37+102+85+17 = 241 | 37+197+188+17 = 439 | 37+140+123+17 = 317 | 37+773+735+17 = 1562 |
+| SignStatic, suite -24 | 37+53+85+17 = 192 | 37+148+188+17 = 390 | 37+91+123+17 = 268 | 37+724+735+17 = 1513 |
+| StaticSign, suite -24 | 37+102+36+17 = 192 | 37+197+139+17 = 390 | 37+140+74+17 = 268 | 37+773+686+17 = 1513 |
+| StaticStatic, suite -24 | 37+53+36+17 = 143 | 37+148+139+17 = 341 | 37+91+74+17 = 219 | 37+724+686+17 = 1464 |
+";
 
 /// Fresh ephemeral keys give fresh sessions; the same ones give the same (or all other tests here say nothing).
 #[test]

@@ -397,6 +397,32 @@ fn what_the_peer_says_is_told() {
     assert_eq!(read_error(b"\x00\xf6").unwrap().refused, Refused::Edhoc(0));
 }
 
+// ------------------------------------------------------------------------------------------------------- lengths (§9.8)
+
+/// KEYSTREAM_2 has 255 hashes, 8,160 bytes; the longest message of this crate is shorter, so nothing gets that far.
+#[test]
+fn a_plaintext_2_beyond_the_keystream_is_neither_made_nor_read() {
+    for len in [4_097, 8_160, 8_161, 20_000] {
+        let [_, operator] = parties();
+        let (c_i, c_r) = (ConnectionId::new(&[1]).unwrap(), ConnectionId::new(&[2]).unwrap());
+        let proposal = initiator::Proposal { method: Method::SignSign, suites: &[Suite::GCM], c_i: &c_i, ead_1: &[] };
+        let (sent, message_1) = initiator::start(&proposal, &RustCrypto, &mut SeededRng::new(1)).unwrap();
+        let read = responder::read(&message_1, &METHODS, &Suite::ALL, &RustCrypto).unwrap();
+        let value = vec![0; len];
+        let ead_2 = [EadItem { label: 7, critical: false, value: Some(&value) }];
+        let mut rng = SeededRng::new(2);
+        let written = read.write(&c_r, &operator.own, &ead_2, &operator.keys, &RustCrypto, &mut rng);
+        assert!(matches!(written.err().map(of), Some(Error::Misuse(Misuse::Parameter(_)))), "{len}");
+
+        let g_y = keys(2).public_key(KEY).unwrap().x().to_vec();
+        let message_2 = encode_with(|w| w.bytes(&[g_y.as_slice(), &value].concat()));
+        assert_eq!(sent.read(&message_2, &RustCrypto).err().map(of), Some(Malformed::TooLong.into()), "{len}");
+    }
+    let mut okm = vec![0; 8_161];
+    assert_eq!(RustCrypto.hkdf_expand(&Secret::zeroed(), &[], &mut okm), Err(Backend::Crypto));
+    assert!(RustCrypto.hkdf_expand(&Secret::zeroed(), &[], &mut okm[..8_160]).is_ok());
+}
+
 // -------------------------------------------------------------------------------------------------------- EAD (§3.8)
 
 #[test]

@@ -22,6 +22,23 @@
 //! [`Verified`] is the only door from the claimed identity to the believed one, and critical EAD
 //! items that nobody took stop the next message from being made.
 //!
+//! Without message_4 there is no session, and without [`trust::verify`](crate::trust::verify) (or a call that says that it
+//! goes around it) nobody to accept:
+//!
+//! ```compile_fail,E0599
+//! # use remote_provisioning::{edhoc::{Session, initiator::AwaitMessage4}};
+//! fn skipped(sent: AwaitMessage4) -> Session {
+//!     sent.complete().unwrap()
+//! }
+//! ```
+//!
+//! ```compile_fail,E0277
+//! # use remote_provisioning::{crypto::Crypto, edhoc::{OwnCredential, initiator::Message2}, trust::Peer};
+//! fn unverified(message: Message2, peer: Peer, own: &OwnCredential, crypto: &dyn Crypto) {
+//!     let _ = message.accept(peer, own, crypto);
+//! }
+//! ```
+//!
 //! Between reading and accepting, the claimed identity and EAD items can be looked at. They are not authenticated yet:
 //! act on them only after `accept`.
 //!

@@ -453,7 +453,8 @@ impl EphemeralKey {
     }
 
     /// For backends whose library has a type of its own for a private key: keeps it, so that the bytes need not be read in
-    /// at each use. It wipes itself on drop. A key that comes out of a token is without it.
+    /// at each use. It wipes itself on drop; over hardware it may be what frees the slot then. A key that comes out of a token
+    /// is without it.
     #[must_use]
     pub fn with_native(self, native: Box<dyn Any + Send + Sync>) -> Self {
         Self { native: Some(native), ..self }

@@ -42,6 +42,10 @@
 //! Between reading and accepting, the claimed identity and EAD items can be looked at. They are not authenticated yet:
 //! act on them only after `accept`.
 //!
+//! A step that failed for this side's own reasons can be repeated: [`Stopped`]. A responder's session can rest between two
+//! steps in a token of at most [`MAX_TOKEN`] bytes, and go on at any server that has the same key: [`Seal`]. A token opens
+//! once, and only the caller can see to that: [`Opened::first_use`].
+//!
 //! Suites are rows of a table ([`Suite`]). This profile has -24 (private use), 3 and 2, all on P-256; the feature `x25519`
 //! adds suite 0. Secrets of a session live behind boxes that steps hand on by pointer, so moving a step copies no key.
 

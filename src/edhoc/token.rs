@@ -2,15 +2,11 @@
 //! no memory of its own between two messages.
 //!
 //! ```text
-//! token  = [ 1, kind, number: bstr .size 16, expires: uint, ciphertext: bstr ]      at most MAX_TOKEN bytes
-//! key ‖ nonce = HKDF-Expand( the caller's key, "RCP token" ‖ number )               32 ‖ 12 bytes
-//! ciphertext  = A256GCM( key, nonce, aad = [ 1, kind, number, expires ], state )
-//!
 //! seal ──▶ token ──▶ anywhere ──▶ open: key, kind, expiry ──▶ Opened ──▶ the caller looks the number up ──▶ the state
 //! ```
 //!
-//! The number is random and names this token; keys come out of it, so no (key, nonce) meets two states, even on a server that
-//! was restored from a snapshot, as long as its random source was not.
+//! Keys come out of the number (see [`Seal`]), so that a server restored from a snapshot repeats none, as long as its random
+//! source was not restored with it.
 //!
 //! **Once.** A token that is opened twice is two machines in one session, and two answers under one nonce. Whether a number
 //! has been seen can only be known where all servers look: that is the caller's part, and [`Opened::first_use`] wants to
@@ -39,6 +35,14 @@ const VERSION: u64 = 1;
 const INFO: &[u8] = b"RCP token";
 
 /// What a token is sealed with.
+///
+/// ```text
+/// token       = [ 1, kind, number: bstr .size 16, expires: uint, ciphertext: bstr ]
+/// key ‖ nonce = HKDF-Expand( this key, "RCP token" ‖ number )                  32 ‖ 12 bytes
+/// ciphertext  = A256GCM( key, nonce, aad = [ 1, kind, number, expires ], state )
+/// ```
+///
+/// The number is random and new for each token, so no (key, nonce) meets two states.
 #[derive(Clone, Copy, Debug)]
 pub struct Seal<'a> {
     /// 32 random bytes that all servers have, and nobody else. They are for nothing but tokens.

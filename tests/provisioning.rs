@@ -1380,47 +1380,6 @@ fn operator_table(travelling: Option<usize>) -> Table {
     table
 }
 
-/// Message n needs this party's signature, and the key store is not there.
-#[test]
-fn a_key_store_that_fails_leaves_the_machine_where_it_was() {
-    for (number, signs) in [(1, false), (2, true), (4, true)] {
-        let mut lab = Lab::new(34);
-        let mut session = lab.session(number);
-        let message = session.message(number);
-        let before = lab.fingerprint();
-        let keys = |lab: &Lab, left| if signs { &lab.device_keys } else { &lab.operator_keys }.good_for.set(left);
-        keys(&lab, Some(0));
-        for _ in 0..3 {
-            let outcome = if signs {
-                lab.tell_device(&mut session.device, &message)
-            } else {
-                lab.tell_operator(&mut session.operator, &message)
-            };
-            assert_eq!(outcome, Err(Backend::Key.into()), "message {number}");
-            let out = from_device(&mut session.device);
-            assert!(out.sent.is_empty() && out.finished.is_empty(), "message {number}");
-            let out = lab.serve(&mut session.operator);
-            assert!(out.sent.is_empty() && out.finished.is_empty(), "message {number}");
-            assert_eq!(lab.fingerprint(), before, "message {number}");
-        }
-        // Another message does not take its place.
-        let other = [&[0x40][..], &message].concat();
-        let refused = if signs {
-            lab.tell_device(&mut session.device, &other)
-        } else {
-            lab.tell_operator(&mut session.operator, &other)
-        };
-        assert_eq!(refused, Err(Misbehaved::UnexpectedMessage.into()), "message {number}");
-
-        keys(&lab, None);
-        while session.messages.len() < 6 {
-            lab.step(&mut session).unwrap();
-        }
-        lab.step(&mut session).unwrap();
-        lab.assert_complete();
-    }
-}
-
 /// The operator's session in every state that it can rest in, and how far it had come.
 fn resting() -> Vec<(Lab, Session, &'static str)> {
     let mut all: Vec<_> = [1, 3, 5, 6]

@@ -106,13 +106,27 @@ pub(crate) struct Keys {
     pub(crate) memory: MemoryKeyStore,
     /// Signatures that it still makes; `None` for all.
     pub(crate) good_for: core::cell::Cell<Option<usize>>,
+    /// Calls that it does not serve before it does, and what it says to them.
+    failing: core::cell::Cell<(usize, Backend)>,
 }
 
 impl Keys {
+    /// The next `times` calls fail with `error`; those behind them do not.
+    pub(crate) fn fail(&self, times: usize, error: Backend) {
+        self.failing.set((times, error));
+    }
+
+    fn ready(&self) -> Result<(), Backend> {
+        let (left, error) = self.failing.get();
+        let Some(left) = left.checked_sub(1) else { return Ok(()) };
+        self.failing.set((left, error));
+        Err(error)
+    }
+
     pub(crate) fn new(key: &[u8; 32]) -> Self {
         let mut memory = MemoryKeyStore::new();
         memory.insert(IDENTITY, key).unwrap();
-        Self { memory, good_for: None.into() }
+        Self { memory, good_for: None.into(), failing: (0, Backend::Key).into() }
     }
 }
 
@@ -122,6 +136,7 @@ impl KeyStore for Keys {
     }
 
     fn sign(&self, key: KeyId, message: &[u8]) -> Result<Signature, Backend> {
+        self.ready()?;
         match self.good_for.get() {
             Some(0) => return Err(Backend::Key),
             left => self.good_for.set(left.map(|left| left - 1)),
@@ -130,6 +145,7 @@ impl KeyStore for Keys {
     }
 
     fn agree(&self, key: KeyId, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend> {
+        self.ready()?;
         self.memory.agree(key, peer, shared)
     }
 }

@@ -104,7 +104,7 @@ fn suites_r_of_any_kind() {
     assert_eq!(read(&[24]), Ok(vec![]));
     assert_eq!(read(&[1, 4, 5, 6, 24, 25]), Ok(vec![]));
     // More than there are places for, the same one many times, and it is still read.
-    let many: Vec<i64> = (10100..200).chain([2]).collect();
+    let many: Vec<i64> = (100..200).chain([2]).collect();
     assert_eq!(read(&many), Ok(vec![2]));
     assert_eq!(read(&[2; 9]), Ok(vec![2]));
     assert_eq!(read(&[1, 4, 5, 6, 24, 25, 3, 2, -24]), Ok(vec![-24, 3, 2]));

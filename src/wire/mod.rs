@@ -14,9 +14,13 @@
 //! cannot drift apart. In maps, keys are integers; unknown non-negative keys are skipped (after the same strict checks;
 //! hashes and signatures run over the received bytes and so still cover them), unknown negative keys are refused.
 //!
+//! Documents that others make and sign (vouchers, attestation tokens) come as their makers order them: [`Entries`] reads
+//! their maps in any order, everything else as strictly.
+//!
 //! Not here: serde. A serde decoder accepts much of what this module exists to refuse; see `tests/wire.rs`.
 
 mod choice;
+mod foreign;
 mod reader;
 mod writer;
 
@@ -28,6 +32,7 @@ use arrayvec::{ArrayString, ArrayVec};
 use crate::error::Malformed;
 
 pub(crate) use choice::wire_choice;
+pub use foreign::{Entries, MAX_ENTRIES};
 pub(crate) use reader::ascending;
 pub use reader::{Kind, MapReader, Reader};
 pub use writer::{Writer, encode_with};

@@ -274,15 +274,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The head of a map, for a caller that reads keys and values by itself.
+    pub(super) fn map_len(&mut self) -> Result<usize, Malformed> {
+        match self.head()? {
+            Head::Map(len) => Ok(len),
+            _ => Err(Malformed::WrongType),
+        }
+    }
+
     /// The head of a map whose keys are integers within `i64`; read its keys in ascending order (0, 1, …, -1, -2, …), then end it.
     ///
     /// # Errors
     /// [`Malformed`].
     pub fn map(&mut self) -> Result<MapReader<'_, 'a>, Malformed> {
-        match self.head()? {
-            Head::Map(len) => Ok(MapReader { reader: self, left: len, last: None, waiting: None }),
-            _ => Err(Malformed::WrongType),
-        }
+        let left = self.map_len()?;
+        Ok(MapReader { reader: self, left, last: None, waiting: None })
     }
 
     /// One item of any type, checked like everything else, as the bytes it came in.
@@ -290,19 +296,22 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed`]; tags are refused.
     pub fn raw(&mut self) -> Result<&'a [u8], Malformed> {
-        let start = self.rest;
-        self.skip()?;
-        let used = start.len().saturating_sub(self.rest.len());
-        start.get(..used).ok_or(Malformed::Truncated)
+        self.skip(false)
+    }
+
+    /// The same for an item of somebody else's making: maps in any order, tags wherever.
+    pub(super) fn raw_foreign(&mut self) -> Result<&'a [u8], Malformed> {
+        self.skip(true)
     }
 
     /// Walks over one item with a fixed stack.
-    fn skip(&mut self) -> Result<(), Malformed> {
+    fn skip(&mut self, foreign: bool) -> Result<&'a [u8], Malformed> {
         /// An open array or map: how many items are still to come, and the last key of a map.
         struct Open<'a> {
             left: usize,
             keys: Option<&'a [u8]>,
         }
+        let item = self.rest;
         let mut open: ArrayVec<Open<'a>, MAX_DEPTH> = ArrayVec::new();
         loop {
             let start = self.rest;
@@ -316,8 +325,8 @@ impl<'a> Reader<'a> {
                 Head::Array(left) => Some(Open { left, keys: None }),
                 // An odd number of items to come means that the next one is a value.
                 Head::Map(pairs) => Some(Open { left: pairs.saturating_mul(2), keys: Some(&[]) }),
-                Head::Tag(_) => return Err(Malformed::Forbidden),
-                Head::Unsigned(_) | Head::Negative(_) | Head::Bool(_) | Head::Null => None,
+                Head::Tag(_) if !foreign => return Err(Malformed::Forbidden),
+                Head::Tag(_) | Head::Unsigned(_) | Head::Negative(_) | Head::Bool(_) | Head::Null => None,
             };
             if let Some(Open { left, keys: Some(last) }) = open.last_mut()
                 && left.is_multiple_of(2)
@@ -328,10 +337,14 @@ impl<'a> Reader<'a> {
                 }
                 let used = start.len().saturating_sub(self.rest.len());
                 let key = start.get(..used).ok_or(Malformed::Truncated)?;
-                if *last >= key {
+                if *last >= key && !foreign {
                     return Err(Malformed::KeyOrder);
                 }
                 *last = key;
+            }
+            // A tag and its content are one item, and the next turn reads the content.
+            if matches!(head, Head::Tag(_)) {
+                continue;
             }
             if let Some(inner) = inner {
                 open.try_push(inner).map_err(|_| Malformed::TooDeep)?;
@@ -346,7 +359,8 @@ impl<'a> Reader<'a> {
                 }
             }
             if open.is_empty() {
-                return Ok(());
+                let used = item.len().saturating_sub(self.rest.len());
+                return item.get(..used).ok_or(Malformed::Truncated);
             }
         }
     }
@@ -414,7 +428,7 @@ impl<'a> MapReader<'_, 'a> {
             return Err(Malformed::UnknownCriticalKey);
         }
         self.waiting = None;
-        self.reader.skip()
+        self.reader.raw().map(|_| ())
     }
 
     /// The reader at the value of `key`, or `None` if the map does not have it. Ask in ascending order.

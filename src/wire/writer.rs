@@ -88,6 +88,11 @@ impl Writer<'_> {
         self.head(Header::Simple(simple::NULL));
     }
 
+    /// The head of a tag; its content has to follow.
+    pub fn tag(&mut self, tag: u64) {
+        self.head(Header::Tag(tag));
+    }
+
     /// The head of an array of `len` items.
     pub fn array(&mut self, len: usize) {
         self.head(Header::Array(Some(len)));

@@ -174,6 +174,44 @@ pub enum Untrusted {
     /// The credential type cannot be used with this method (a signature needs a signing key).
     #[error("credential does not fit the method")]
     WrongCredential,
+    /// Nobody entitled says that this operator owns this device.
+    #[error("not entitled: {0}")]
+    Voucher(#[from] Voucher),
+}
+
+/// Why a voucher does not make an operator the owner of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Voucher {
+    /// There is none, or it was sealed for somebody else.
+    #[error("no voucher")]
+    Missing,
+    /// The first entry is signed by no maker that is trusted in this domain, or a later one not by the owner before.
+    #[error("voucher entry signed by the wrong key")]
+    Signer,
+    /// It is for another device.
+    #[error("voucher for another device")]
+    OtherDevice,
+    /// An entry speaks for another domain.
+    #[error("voucher for another domain")]
+    OtherDomain,
+    /// It names another owner than the operator that shows it.
+    #[error("voucher for another operator")]
+    OtherOwner,
+    /// It ends before what the device has accepted already, or its nonce is not the one that the device waits for.
+    #[error("voucher out of date")]
+    Stale,
+    /// It leaves the line of owners that the device has accepted.
+    #[error("voucher forks the line of owners")]
+    Forked,
+    /// Its entries do not follow from one another.
+    #[error("voucher entries out of order")]
+    Broken,
+    /// More entries than a voucher may have.
+    #[error("too many voucher entries")]
+    TooLong,
+    /// Its time is over, or it has an end and there is no clock to see whether it has come (RFC 8366 §5.3).
+    #[error("voucher expired")]
+    Expired,
 }
 
 /// The peer said no.

@@ -13,7 +13,7 @@ use remote_provisioning::{
     sim::identities as ids,
     store::{KeyId, KeyStore, memory::MemoryKeyStore},
     trust::{
-        Anchor, Candidates, CredentialId, Date, Issuer, MAX_CERTIFICATE, MemoryAnchors, Peer, Pinned, SHA_256,
+        Anchor, Candidates, CredentialId, Date, Issuer, MAX_CERTIFICATE, Maker, MemoryAnchors, Peer, Pinned, SHA_256,
         SHA_256_64, TrustAnchors, Usage, Verified, certificate_credential, verify,
     },
     wire::{decode, encode},
@@ -241,6 +241,9 @@ fn up_to_four_certificates() {
             Some(&self.0)
         }
         fn issuers(&self) -> &[Issuer] {
+            &[]
+        }
+        fn makers(&self) -> &[Maker] {
             &[]
         }
         fn pinned(&self, _: Role, _: Domain, _: &CredentialId<'_>, _: usize) -> Option<&Pinned> {
@@ -600,6 +603,9 @@ fn a_wrong_pinned_key_is_not_taken() {
             None
         }
         fn issuers(&self) -> &[Issuer] {
+            &[]
+        }
+        fn makers(&self) -> &[Maker] {
             &[]
         }
         fn pinned(&self, _: Role, _: Domain, _: &CredentialId<'_>, _: usize) -> Option<&Pinned> {

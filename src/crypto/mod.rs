@@ -320,7 +320,29 @@ impl PublicKey {
             Checked::X25519(_) | Checked::Ed25519(_) => None,
         }
     }
+
+    /// The SubjectPublicKeyInfo, DER: 91 bytes with P-256 (RFC 5480 §2), 44 with the others (RFC 8410 §4).
+    pub fn spki(&self) -> Vec<u8> {
+        let head: &[u8] = match &self.0 {
+            Checked::P256(_) => &SPKI_P256,
+            Checked::X25519(_) => &[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x6e, 3, 0x21, 0],
+            Checked::Ed25519(_) => &[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0],
+        };
+        [head, self.bytes()].concat()
+    }
+
+    /// What names this key in vouchers: the SHA-256 hash of its SubjectPublicKeyInfo (RFC 8366, as `pinned-domain-pubk-sha256`
+    /// has it).
+    pub fn thumbprint(&self, crypto: &dyn Crypto) -> Hash {
+        crypto.sha256(&[&self.spki()])
+    }
 }
+
+/// What comes before the uncompressed point: SEQUENCE { SEQUENCE { id-ecPublicKey, secp256r1 }, BIT STRING }.
+const SPKI_P256: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7, 3,
+    0x42, 0,
+];
 
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

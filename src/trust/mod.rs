@@ -20,10 +20,13 @@
 //! Nobody is believed on first sight: a CCS sent by value counts only if it is pinned already. [`learn`] is the way to
 //! say otherwise, and has to be said.
 //!
+//! *Who* it is does not say *what it may*: whether an operator is the owner of a device is the affair of [`voucher`].
+//!
 //! Not here: `x5bag`, `x5u` (RFC 9360), C509, revocation; an ID_CRED_x of more than one header parameter.
 
 pub mod ccs;
 pub mod cwt;
+pub mod voucher;
 pub mod x509;
 
 use alloc::{boxed::Box, vec::Vec};
@@ -31,7 +34,7 @@ use core::{fmt, ops::Deref};
 
 use arrayvec::ArrayVec;
 
-pub use self::{ccs::Pinned, cwt::Issuer, x509::Anchor};
+pub use self::{ccs::Pinned, cwt::Issuer, voucher::Maker, x509::Anchor};
 use crate::{
     crypto::{Crypto, HASH_LEN, Hash, PublicKey},
     error::{Malformed, Misuse, Result, Untrusted},
@@ -472,6 +475,9 @@ pub trait TrustAnchors {
     /// All issuers of CWTs. Those of another role or domain are passed over.
     fn issuers(&self) -> &[Issuer];
 
+    /// Those whose word makes somebody the owner of this device. Those of another domain are passed over.
+    fn makers(&self) -> &[Maker];
+
     /// The pinned key number `number`, from 0, that `claimed`, a `kid` or a CCS, may mean: see [`Pinned::is_for`]. No more
     /// than [`MAX_CANDIDATES`] are asked for.
     fn pinned(&self, role: Role, domain: Domain, claimed: &CredentialId<'_>, number: usize) -> Option<&Pinned>;
@@ -483,6 +489,7 @@ pub struct MemoryAnchors {
     anchors: Vec<Anchor>,
     chains: Vec<KnownChain>,
     issuers: Vec<Issuer>,
+    makers: Vec<Maker>,
     pinned: Vec<Pinned>,
 }
 
@@ -497,7 +504,7 @@ struct KnownChain {
 impl MemoryAnchors {
     /// Trusts nobody.
     pub const fn new() -> Self {
-        Self { anchors: Vec::new(), chains: Vec::new(), issuers: Vec::new(), pinned: Vec::new() }
+        Self { anchors: Vec::new(), chains: Vec::new(), issuers: Vec::new(), makers: Vec::new(), pinned: Vec::new() }
     }
 
     /// Trusts `anchor`.
@@ -524,6 +531,18 @@ impl MemoryAnchors {
             return Err(Misuse::Parameter("an issuer is for one role and one domain"));
         }
         self.issuers.push(issuer);
+        Ok(())
+    }
+
+    /// Trusts `maker` to say who owns this device.
+    ///
+    /// # Errors
+    /// [`Misuse::Parameter`] if its key is a maker's already for the other domain.
+    pub fn add_maker(&mut self, maker: Maker) -> Result<(), Misuse> {
+        if self.makers.iter().any(|other| other.key() == maker.key() && other.domain() != maker.domain()) {
+            return Err(Misuse::Parameter("a maker's key is for one domain"));
+        }
+        self.makers.push(maker);
         Ok(())
     }
 
@@ -578,6 +597,10 @@ impl TrustAnchors for MemoryAnchors {
 
     fn issuers(&self) -> &[Issuer] {
         &self.issuers
+    }
+
+    fn makers(&self) -> &[Maker] {
+        &self.makers
     }
 
     fn pinned(&self, role: Role, domain: Domain, claimed: &CredentialId<'_>, number: usize) -> Option<&Pinned> {

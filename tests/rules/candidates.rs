@@ -6,7 +6,8 @@ use remote_provisioning::{
     error::{Backend, Error, Misbehaved, Misuse, Untrusted},
     identity::{Domain, Role},
     trust::{
-        Anchor, Candidates, CredentialId, Date, Issuer, MAX_CANDIDATES, MemoryAnchors, Pinned, TrustAnchors, verify,
+        Anchor, Candidates, CredentialId, Date, Issuer, MAX_CANDIDATES, Maker, MemoryAnchors, Pinned, TrustAnchors,
+        verify,
     },
 };
 
@@ -100,6 +101,9 @@ impl TrustAnchors for Endless {
     }
 
     fn issuers(&self) -> &[Issuer] {
+        &[]
+    }
+    fn makers(&self) -> &[Maker] {
         &[]
     }
 

@@ -121,6 +121,9 @@ pub enum Misbehaved {
     /// An EAD item that must be there is missing, doubled or not marked critical.
     #[error("provisioning EAD item missing or repeated")]
     MissingEad,
+    /// A message that did not come through the relay that it names, or through one that it does not name.
+    #[error("another relay")]
+    WrongRelay,
     /// A test identity in production, or the reverse.
     #[error("wrong domain (production or test)")]
     WrongDomain,
@@ -246,13 +249,17 @@ pub enum Code {
     DeviceNotAccepted = 300,
     /// POLICY: the evidence shows a state that the operator does not accept.
     EvidenceNotAccepted = 301,
+    /// POLICY: the operator has no voucher that makes it the owner of this device.
+    NotEntitled = 302,
     /// FATAL: device and operator disagree about what happened; a person has to look.
     Conflict = 400,
+    /// FATAL: another device has this one's identity, or this one's memory was set back; a person has to look.
+    Quarantined = 401,
 }
 
 impl Code {
     /// All codes, by number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::TryLater,
         Self::PoolEmpty,
         Self::NoCommonAlgorithm,
@@ -260,7 +267,9 @@ impl Code {
         Self::EvidenceMissing,
         Self::DeviceNotAccepted,
         Self::EvidenceNotAccepted,
+        Self::NotEntitled,
         Self::Conflict,
+        Self::Quarantined,
     ];
 
     /// The number on the wire.
@@ -287,7 +296,9 @@ impl fmt::Display for Code {
             Self::EvidenceMissing => ("FIX", "evidence missing"),
             Self::DeviceNotAccepted => ("POLICY", "device not accepted"),
             Self::EvidenceNotAccepted => ("POLICY", "device state not accepted"),
+            Self::NotEntitled => ("POLICY", "no voucher for this device"),
             Self::Conflict => ("FATAL", "records conflict"),
+            Self::Quarantined => ("FATAL", "two devices with one identity"),
         };
         write!(f, "{class} {}: {what}", self.number())
     }

@@ -42,28 +42,30 @@
 //! use remote_provisioning::{
 //!     Device, Millis, Operator,
 //!     credential::SoftUsim,
-//!     crypto::{Secret, rustcrypto::RustCrypto},
+//!     crypto::rustcrypto::RustCrypto,
 //!     edhoc::OwnCredential,
 //!     identity::Domain,
-//!     provisioning::{Desk, Platform, device, operator},
-//!     sim::{IDENTITY, SeededRng, TODAY, home::Home, identities},
+//!     provisioning::{Desk, Platform, device, device::Introduction, operator},
+//!     sim::{IDENTITY, SeededRng, TODAY, home::Home, identities, maker},
 //!     store::memory::{MemoryKeyStore, MemoryStore},
 //! };
 //!
-//! // What the device was made with: a key, a certificate chain, and an anchor for operators.
+//! // What the device was made with: a key, a certificate chain, its name, the key of its home to conceal that name under,
+//! // an anchor for operators, and the key of its maker, who says which operator owns it.
 //! let mut device_keys = MemoryKeyStore::new();
 //! device_keys.insert(IDENTITY, identities::device_key())?;
 //! let own = OwnCredential::chain(IDENTITY, &identities::device_chain())?;
-//! let device_config = device::Config::new(own, Domain::Test);
+//! let introduction = Introduction::VoucherFirst(maker::home_key()?);
+//! let device_config = device::Config::new(own, maker::device_name()?, Domain::Test, introduction);
 //! let device_anchors = identities::factory_anchors();
 //! let (mut store, mut usim) = (MemoryStore::new(), SoftUsim);
 //!
-//! // What the operator has: likewise, and its own systems, here in memory.
+//! // What the operator has: likewise, and its own systems with the device's voucher, here in memory.
 //! let mut operator_keys = MemoryKeyStore::new();
 //! operator_keys.insert(IDENTITY, identities::operator_key())?;
 //! let own = OwnCredential::chain(IDENTITY, &identities::operator_chain())?;
 //! let operator_anchors = identities::maker_anchors();
-//! let mut home = Home::new(Secret::from_slice(&[0xcd; 16])?, vec!["001010000000001".parse()?]);
+//! let mut home = Home::laboratory()?;
 //!
 //! // In earnest: a hardware source, and time that passes.
 //! let (mut rng, mut other_rng, now) = (SeededRng::new(1), SeededRng::new(2), Millis(0));
@@ -72,6 +74,7 @@
 //!     rng: &mut rng,
 //!     keys: &device_keys,
 //!     anchors: &device_anchors,
+//!     attester: None,
 //!     subscriptions: &mut store,
 //!     usim: &mut usim,
 //!     date: None,
@@ -133,6 +136,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod aka;
+pub mod attestation;
 pub mod cose;
 pub mod credential;
 pub mod crypto;

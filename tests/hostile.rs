@@ -29,13 +29,13 @@ use remote_provisioning::{
     identity::{Domain, Role, Supi},
     provisioning::{
         Device, Operator,
-        device::authenticate,
+        device::{Introduction, authenticate},
         message::{
-            Complete, Confirm, Counter, DeviceState, EAD_LABEL, Event, Hello, Offer, Operation, PackageOffer, Receipt,
-            Refusal, Request, Status, Terms, supi_hash,
+            Complete, Confirm, Counter, DeviceState, EAD_LABEL, Event, Hello, Offer, Operation, PADDING_CLASS,
+            PackageOffer, Receipt, Refusal, Request, Status, Terms, supi_hash,
         },
     },
-    sim::{IDENTITY, SeededRng, identities},
+    sim::{IDENTITY, SeededRng, identities, maker},
     store::{KeyStore, Slot},
     trust::{self, Candidates, CredentialId, MemoryAnchors},
     wire::{self, Raw, Writer},
@@ -130,7 +130,9 @@ impl Record<'_> {
         });
         let mut key = Secret::zeroed();
         self.session.export(label, &context, key.bytes_mut(), &RustCrypto).unwrap();
-        encrypt0::seal(&key, self.number, &aad, text, &RustCrypto).unwrap()
+        let mut padded = wire::encode_with(|w| w.bytes(text));
+        padded.resize(padded.len().next_multiple_of(PADDING_CLASS), 0);
+        encrypt0::seal(&key, self.number, &aad, &padded, &RustCrypto).unwrap()
     }
 }
 
@@ -245,7 +247,8 @@ impl Draft {
 }
 
 fn package_offer(txn: Txn, sealed: &[u8]) -> Vec<u8> {
-    wire::encode(&Offer::Package(PackageOffer { txn, sealed }))
+    let voucher = maker::voucher(&maker::device_name().unwrap(), &maker::operator_public_key().unwrap()).unwrap();
+    wire::encode(&Offer::Package(PackageOffer { txn, sealed, voucher: Some(&voucher) }))
 }
 
 /// An array or a map of less than 23 entries gets one more.
@@ -293,8 +296,8 @@ fn terms_that_are_not_right_get_no_message_3() {
         ("long form", text(&|w| w.encoded(b"\x83\x18\x01\x80\xf6")), Some(malformed(Malformed::NotShortest))),
     ]);
     for (at, ead_2, expected) in cases {
-        let mut lab = Lab::new(1);
-        let mut asked = Lab::new(1);
+        let mut lab = Lab::voucher_last(1);
+        let mut asked = Lab::voucher_last(1);
         asked.start().unwrap();
         let (mut device, _, outcome) = answer_hello(&mut lab, &ead_2);
         match expected {
@@ -351,7 +354,7 @@ fn offers_that_are_not_right_install_nothing() {
     let same = |txn| txn;
     // Sealed for this txn in another session of this very device.
     let elsewhere = {
-        let mut lab = Lab::new(1);
+        let mut lab = Lab::voucher_last(1);
         drop(meet_device(&mut lab));
         let met = meet_device(&mut lab);
         Draft::honest(met.txn).seal(met.handshake.session())
@@ -433,7 +436,7 @@ fn offers_that_are_not_right_install_nothing() {
         ("an unknown refusal", refusal(same, 999), Some(malformed(Malformed::OutOfRange))),
     ];
     for (at, make, expected) in cases {
-        let mut lab = Lab::new(1);
+        let mut lab = Lab::voucher_last(1);
         let met = meet_device(&mut lab);
         let asked = lab.fingerprint();
         let value = make(&met);
@@ -455,7 +458,7 @@ fn offers_that_are_not_right_install_nothing() {
 
 #[test]
 fn the_activation_challenge_is_used_up_by_the_install() {
-    let mut lab = Lab::new(1);
+    let mut lab = Lab::voucher_last(1);
     let met = meet_device(&mut lab);
     let draft = Draft::honest(met.txn);
     let sealed = draft.seal(met.handshake.session());
@@ -477,7 +480,7 @@ fn replace(text: &mut [u8], from: &[u8], to: &[u8]) {
 fn offers_in_no_or_two_items_install_nothing() {
     let count = wrappings(b"xx").len();
     for number in 0..count {
-        let mut lab = Lab::new(1);
+        let mut lab = Lab::voucher_last(1);
         let met = meet_device(&mut lab);
         let asked = lab.fingerprint();
         let sealed = Draft::honest(met.txn).seal(met.handshake.session());
@@ -528,6 +531,7 @@ fn a_resume_takes_a_status_of_its_own_and_nothing_else() {
     ];
     for (at, make, expected) in cases {
         let mut lab = Lab::unconfirmed(2);
+        lab.device_config.introduction = Introduction::VoucherLast { request: false };
         let (held, _) = lab.held().unwrap();
         let met = meet_device(&mut lab);
         assert_eq!((met.operation, met.receipts.len()), (Operation::Resume, 1));
@@ -650,13 +654,13 @@ fn only_the_operators_own_complete_confirms() {
         ("unsealed", |given| given.complete(), Some(malformed(Malformed::WrongType)), false),
     ];
     let elsewhere = {
-        let mut lab = Lab::new(3);
+        let mut lab = Lab::voucher_last(3);
         drop(meet_device(&mut lab));
         let met = meet_device(&mut lab);
         met.handshake.write(&[], &RustCrypto).unwrap().0
     };
     for (at, make, expected, ends) in cases {
-        let mut lab = Lab::new(3);
+        let mut lab = Lab::voucher_last(3);
         let met = meet_device(&mut lab);
         let txn = met.txn;
         let sealed = Draft::honest(txn).seal(met.handshake.session());
@@ -725,6 +729,7 @@ fn request() -> Request<'static> {
         state: DeviceState { active: None, pending: None, owner_epoch: 0, voucher_head: None, last_receipt: None },
         evidence: None,
         receipts: None,
+        voucher_request: None,
     }
 }
 
@@ -773,7 +778,7 @@ fn hellos_that_are_not_right_get_no_message_2() {
         ("a short relay", raw(b"\x84\x01\x01\xf6\x41a"), Some(malformed(Malformed::WrongLength))),
     ]);
     for (at, ead_1, expected) in cases {
-        let mut lab = Lab::new(4);
+        let mut lab = Lab::voucher_last(4);
         let (mut operator, _, outcome) = greet(&mut lab, &ead_1);
         let out = lab.serve(&mut operator);
         assert_eq!(out.asked.len(), 0, "{at}");
@@ -849,7 +854,7 @@ fn requests_that_are_not_right_log_nothing() {
     ];
     cases.extend(values.into_iter().map(|(at, value, expected)| (at, vec![ours(&value)], expected)));
     for (at, ead_3, expected) in cases {
-        let mut lab = Lab::new(5);
+        let mut lab = Lab::voucher_last(5);
         let asked = ask(&mut lab, &ead_3);
         match expected {
             None => {
@@ -1098,7 +1103,7 @@ fn only_the_devices_own_confirm_confirms() {
         (
             "of another session",
             |it, lab| {
-                let mut other = Lab::new(77);
+                let mut other = Lab::voucher_last(77);
                 let other = install(&mut other, it.txn);
                 Record { session: &other.session, ..it.record() }.seal(&it.confirm(lab))
             },
@@ -1108,7 +1113,7 @@ fn only_the_devices_own_confirm_confirms() {
         ("unsealed", |it, lab| it.confirm(lab), Some(malformed(Malformed::WrongLength)), false),
     ];
     for (at, make, expected, ends) in cases {
-        let mut lab = Lab::new(6);
+        let mut lab = Lab::voucher_last(6);
         let mut it = install(&mut lab, [7; 16]);
         let honest = it.record().seal(&it.confirm(&lab));
         let record = make(&mut it, &lab);
@@ -1164,7 +1169,7 @@ fn only_a_receipt_for_what_is_in_use_resumes() {
         ("a receipt under another key", |claim| claim.key_of_operator = true, Some(NOT_AUTHENTIC)),
     ];
     for (at, change, expected) in cases {
-        let mut lab = Lab::new(8);
+        let mut lab = Lab::voucher_last(8);
         let it = install(&mut lab, [7; 16]); // And `confirm` is lost.
         let state = DeviceState { active: Some(it.receipt.epoch), ..request().state };
         let (txn, receipt) = (it.txn, it.receipt);
@@ -1202,7 +1207,7 @@ fn only_a_receipt_for_what_is_in_use_resumes() {
 fn an_error_is_never_answered_with_an_error() {
     // Otherwise two operators whose addresses somebody forged would answer each other for ever.
     for error in [b"\x01\x6cnot accepted".as_slice(), b"\x02\x03", b"\x02\x82\x03\x02", b"\x03\xf5"] {
-        let mut lab = Lab::new(9);
+        let mut lab = Lab::voucher_last(9);
         let mut operator = lab.operator();
         assert!(matches!(lab.tell_operator(&mut operator, error), Err(Error::Refused(_))));
         assert!(operator.poll().is_none());
@@ -1218,7 +1223,7 @@ fn an_error_is_never_answered_with_an_error() {
             assert_eq!(from_device(&mut session.device).sent.len(), 0);
             assert!(lab.tell_operator(&mut session.operator, error).is_err());
             assert_eq!(lab.serve(&mut session.operator).sent.len(), 0);
-            lab = Lab::new(9);
+            lab = Lab::voucher_last(9);
         }
     }
 }
@@ -1226,7 +1231,7 @@ fn an_error_is_never_answered_with_an_error() {
 /// Whoever forges error messages walks the device down its list, once, and not in circles.
 #[test]
 fn errors_that_name_suites_come_to_an_end() {
-    let mut lab = Lab::new(9);
+    let mut lab = Lab::voucher_last(9);
     let mut session = lab.session(2);
     for (error, sent) in [(b"\x02\x03", 1), (b"\x02\x02", 1), (b"\x02\x37", 0)] {
         let outcome = lab.tell_device(&mut session.device, error);
@@ -1241,7 +1246,7 @@ fn errors_that_name_suites_come_to_an_end() {
 #[test]
 fn a_certificate_of_the_other_side_is_no_identity_here() {
     // A device that shows an operator's certificate, and the reverse: right key, right anchor, wrong side.
-    let mut lab = Lab::new(10);
+    let mut lab = Lab::voucher_last(10);
     lab.device_config.own = lab::chain(&identities::operator_chain());
     lab.device_keys = lab::Keys::new(identities::operator_key());
     lab.operator_config.own = lab::chain(&identities::rogue_operator_chain());
@@ -1249,7 +1254,7 @@ fn a_certificate_of_the_other_side_is_no_identity_here() {
     lab.device_anchors = identities::rogue_device_anchors();
     let mut session = lab.session(3);
     assert!(matches!(lab.step(&mut session), Err(Error::Untrusted(_))));
-    let mut lab = Lab::new(10);
+    let mut lab = Lab::voucher_last(10);
     lab.operator_config.own = lab::chain(&identities::device_chain());
     lab.operator_keys = lab::Keys::new(identities::device_key());
     let mut session = lab.session(2);
@@ -1285,7 +1290,7 @@ fn mutation() -> impl Strategy<Value = Mutation> {
 }
 
 /// The messages of a session that has nothing to do with any other.
-static STRANGERS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| Lab::new(99).session(6).messages);
+static STRANGERS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| Lab::voucher_last(99).session(6).messages);
 
 impl Mutation {
     fn apply(&self, message: &[u8], all: &[Vec<u8>]) -> Vec<u8> {
@@ -1314,7 +1319,7 @@ proptest! {
     /// leaves the session as it was.
     #[test]
     fn a_mutated_message_is_never_taken(step in 1_usize..=6, mutation in mutation(), seed in 0..4_u64) {
-        let mut lab = Lab::new(seed);
+        let mut lab = Lab::voucher_last(seed);
         let mut session = lab.session(step);
         let message = session.message(step);
         let mut all = session.messages.clone();
@@ -1386,7 +1391,7 @@ proptest! {
     /// the call, and when the link is honest again the device becomes a subscriber, or is one.
     #[test]
     fn whatever_the_link_does_the_device_becomes_a_subscriber(moves in moves(), seed in 0..4_u64) {
-        let mut lab = Lab::new(seed);
+        let mut lab = Lab::voucher_last(seed);
         let Session { mut device, mut operator, messages: mut sent } = lab.session(1);
         for next in moves {
             let before = lab.fingerprint();

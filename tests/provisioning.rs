@@ -10,7 +10,7 @@
 
 mod lab;
 
-use lab::{FromDevice, Lab, Outcome, Session, chain, from_device, inner};
+use lab::{FromDevice, Lab, Outcome, Session, admission, chain, from_device, inner};
 use remote_provisioning::{
     aka::{Ind, sqn::Profile},
     credential::{
@@ -261,7 +261,7 @@ fn request_counters_grow_and_a_request_says_what_the_device_has() {
 /// One answer of each kind.
 fn answers() -> Vec<Answer> {
     vec![
-        Answer::Appraised(Ok(())),
+        Answer::Appraised(Ok(admission())),
         Answer::Reserved(Ok(reservation())),
         Answer::Opc(Ok(Secret::zeroed())),
         Answer::Logged(Ok(())),

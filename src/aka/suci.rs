@@ -57,7 +57,7 @@ use crate::{
 };
 
 /// Bytes of the MAC tag (maclen of TS 33.501 §C.3.4).
-const TAG_LEN: usize = 8;
+pub(crate) const TAG_LEN: usize = 8;
 
 /// Octet 4 of a 5GS mobile identity: type of identity SUCI, SUPI format IMSI or network specific identifier.
 const SUCI_OF_IMSI: u8 = 0x01;
@@ -603,6 +603,21 @@ impl HomeNetworkKey {
         }
         Ok(Self { id, group, public_key: ArrayVec::try_from(public_key).map_err(|_| wrong)? })
     }
+
+    /// Its number.
+    pub const fn id(&self) -> u8 {
+        self.id
+    }
+
+    /// Its curve.
+    pub const fn group(&self) -> Group {
+        self.group
+    }
+
+    /// Its bytes.
+    pub fn public_key(&self) -> &[u8] {
+        &self.public_key
+    }
 }
 
 /// The keys of one SUCI (TS 33.501 §C.3.2). [`conceal`] and [`Suci::deconceal`] make them; they are here for those who
@@ -618,13 +633,7 @@ pub struct EciesKeys {
 impl EciesKeys {
     /// ANSI-X9.63-KDF with SHA-256 (SEC 1 §3.6.1) of Z = `shared` and SharedInfo1 = `ephemeral`, the public key as sent.
     pub fn derive(shared: &Secret<32>, ephemeral: &[u8]) -> Self {
-        let block = |counter: u32| {
-            let mut out = Secret::zeroed();
-            let hash = Sha256::new().chain_update(shared.bytes()).chain_update(counter.to_be_bytes());
-            Digest::finalize_into(hash.chain_update(ephemeral), out.bytes_mut().into());
-            out
-        };
-        Self { ek_icb: block(1), mk: block(2) }
+        Self { ek_icb: kdf_block(shared, 1, ephemeral), mk: kdf_block(shared, 2, ephemeral) }
     }
 
     /// EK, 16 bytes.
@@ -643,20 +652,28 @@ impl EciesKeys {
     }
 
     /// AES-128 in CTR mode, the last 32 bits counting: encrypts or decrypts.
-    fn apply(&self, text: &mut [u8]) -> Result<(), Backend> {
+    pub(crate) fn apply(&self, text: &mut [u8]) -> Result<(), Backend> {
         let mut cipher = Ctr32BE::<Aes128>::new_from_slices(self.encryption_key(), self.initial_counter_block())
             .map_err(|_| Backend::Crypto)?;
         cipher.try_apply_keystream(text).map_err(|_| Backend::Crypto)
     }
 
     /// The tag; SharedInfo2 is empty.
-    fn mac(&self, ciphertext: &[u8]) -> Result<[u8; TAG_LEN], Backend> {
+    pub(crate) fn mac(&self, ciphertext: &[u8]) -> Result<[u8; TAG_LEN], Backend> {
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(self.mac_key()).map_err(|_| Backend::Crypto)?;
         mac.update(ciphertext);
         let mut out = Secret::<32>::zeroed();
         FixedOutput::finalize_into(mac, out.bytes_mut().into());
         out.bytes().first_chunk().copied().ok_or(Backend::Crypto)
     }
+}
+
+/// A block of the ANSI-X9.63-KDF. SUCI needs the first two.
+pub(crate) fn kdf_block(shared: &Secret<32>, counter: u32, ephemeral: &[u8]) -> Secret<32> {
+    let mut out = Secret::zeroed();
+    let hash = Sha256::new().chain_update(shared.bytes()).chain_update(counter.to_be_bytes());
+    Digest::finalize_into(hash.chain_update(ephemeral), out.bytes_mut().into());
+    out
 }
 
 /// Against a key that says it is on one curve and is on another.

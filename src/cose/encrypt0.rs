@@ -125,7 +125,12 @@ pub fn seal(
     Ok(wire::encode(&Encrypt0 { partial_iv, ciphertext: text.bytes() }))
 }
 
-impl Encrypt0<'_> {
+impl<'a> Encrypt0<'a> {
+    /// One without Partial IV, of bytes that need not open under any key.
+    pub(crate) const fn assembled(ciphertext: &'a [u8]) -> Self {
+        Self { partial_iv: None, ciphertext }
+    }
+
     /// Decrypts.
     ///
     /// # Errors

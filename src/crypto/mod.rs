@@ -44,7 +44,10 @@ pub const HASH_LEN: usize = 32;
 pub type Hash = [u8; HASH_LEN];
 
 /// A signature: r ‖ s of ECDSA on P-256 (RFC 9053 §2.1), or R ‖ S of Ed25519 (RFC 8032 §5.1.6); 32 bytes each.
-pub type Signature = [u8; 64];
+pub type Signature = [u8; SIGNATURE_LEN];
+
+/// Bytes of a signature.
+pub const SIGNATURE_LEN: usize = 64;
 
 /// Groups for Diffie-Hellman.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::{
-    crypto::{Crypto, EphemeralKey, Hash, PublicKey, Rng},
+    crypto::{Crypto, EphemeralKey, Hash, PublicKey, Rng, SIGNATURE_LEN},
     edhoc::{
         ConnectionId, Ead, EadItem, Method, OwnCredential, Proof, Session, Stopped, Suite, check_not_own, check_usage,
         find,
@@ -231,6 +231,12 @@ impl Message2Accepted {
     /// TH_3, for evidence that is to be bound to this session.
     pub const fn th_3(&self) -> &Hash {
         &self.th_3
+    }
+
+    /// Bytes of PLAINTEXT_3 with these items, for choosing a padding (§3.8.1).
+    pub fn plaintext_3_len(&self, own: &OwnCredential, ead_3: &[EadItem<'_>]) -> usize {
+        let proof_len = if self.method.initiator_signs() { SIGNATURE_LEN } else { self.names.suite.mac_len };
+        message::plaintext_len(None, &own.id, proof_len, ead_3)
     }
 
     /// Makes message_3.

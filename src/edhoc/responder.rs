@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::{
-    crypto::{Crypto, EphemeralKey, Hash, PublicKey, Rng, Secret},
+    crypto::{Crypto, EphemeralKey, Hash, PublicKey, Rng, SIGNATURE_LEN, Secret},
     edhoc::{
         ConnectionId, Ead, EadItem, Method, Opened, OwnCredential, Proof, Seal, Session, Stopped, Suite, check_not_own,
         check_usage, find,
@@ -83,6 +83,12 @@ impl Message1 {
     /// C_I: how the initiator wants to be called.
     pub const fn c_i(&self) -> &ConnectionId {
         &self.c_i
+    }
+
+    /// Bytes of PLAINTEXT_2 with these items, for choosing a padding (§3.8.1).
+    pub fn plaintext_2_len(&self, c_r: &ConnectionId, own: &OwnCredential, ead_2: &[EadItem<'_>]) -> usize {
+        let proof_len = if self.method.responder_signs() { SIGNATURE_LEN } else { self.suite.mac_len };
+        message::plaintext_len(Some(c_r), &own.id, proof_len, ead_2)
     }
 
     /// Makes message_2. `c_r` is how this side wants to be called; it must differ from C_I.
@@ -355,6 +361,11 @@ impl Message3Accepted {
     /// The session: its keys are ready before message_4 is, because EAD_4 may be sealed under them.
     pub const fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// Bytes of PLAINTEXT_4 with these items, for choosing a padding (§3.8.1).
+    pub fn plaintext_4_len(&self, ead_4: &[EadItem<'_>]) -> usize {
+        message::encode_ead(ead_4).len()
     }
 
     /// Makes message_4.

@@ -18,7 +18,7 @@ use crate::{
     crypto::{Aead, Crypto, EphemeralKey, Group, KeyKind, PublicKey, Rng, Secret, SecretBytes},
     edhoc::{ConnectionId, Ead, Method, Suite},
     error::{Backend, Error, Malformed, Misuse, Untrusted},
-    identity::{Domain, Role},
+    identity::{Domain, PeerName, Role},
     trust::{Date, Peer, Usage, Verified},
     wire::{Reader, Writer, encode_with},
 };
@@ -238,7 +238,7 @@ macro_rules! portable_as_sent {
 pub(crate) use {portable, portable_as_sent};
 
 // Not u8: many of them are a byte string.
-portable_as_sent!(u32, u64);
+portable_as_sent!(u32, u64, bool);
 
 impl<const N: usize> Portable for [u8; N] {
     fn save(&self, w: &mut Writer<'_>) {
@@ -316,6 +316,24 @@ impl Portable for ConnectionId {
     }
 }
 
+impl Portable for PeerName {
+    fn save(&self, w: &mut Writer<'_>) {
+        w.text(self.as_str());
+    }
+    fn load(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        r.text()?.parse()
+    }
+}
+
+impl Portable for Date {
+    fn save(&self, w: &mut Writer<'_>) {
+        w.unsigned(self.0);
+    }
+    fn load(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        r.unsigned().map(Self)
+    }
+}
+
 impl Portable for Suite {
     fn save(&self, w: &mut Writer<'_>) {
         w.integer(self.number);
@@ -390,7 +408,7 @@ impl Portable for Peer {
     fn save(&self, w: &mut Writer<'_>) {
         w.bytes(self.credential());
         self.public_key().save(w);
-        w.text(self.name().as_str());
+        self.name().save(w);
         w.boolean(self.role() == Role::Device);
         w.boolean(self.domain() == Domain::Production);
         w.boolean(self.may_sign());
@@ -398,7 +416,7 @@ impl Portable for Peer {
         self.anchor().copied().save(w);
     }
     fn load(r: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let (credential, public_key, name) = (r.bytes()?, PublicKey::load(r)?, r.text()?.parse()?);
+        let (credential, public_key, name) = (r.bytes()?, PublicKey::load(r)?, PeerName::load(r)?);
         let role = if r.boolean()? { Role::Device } else { Role::Operator };
         let domain = if r.boolean()? { Domain::Production } else { Domain::Test };
         let usage = Usage { sign: r.boolean()?, agree: r.boolean()? };

@@ -1,9 +1,10 @@
 //! The device's side, from the top:
 //!
 //! 1. [`Device::start`] makes the transaction durable and sends message_1.
-//! 2. message_2: the operator is authenticated; only now does the device show who it is (message_3).
-//! 3. message_4: the offer. The USIM opens the package, makes K and answers the challenge; slot and record are committed
-//!    in one step; `confirm` goes out.
+//! 2. message_2: the operator is authenticated and, where the voucher comes first, entitled; only now does the device show
+//!    who it is and in what state (message_3).
+//! 3. message_4: the offer. Where the voucher comes last, it is looked at now. The USIM opens the package, makes K and answers
+//!    the challenge; slot and record are committed in one step; `confirm` goes out.
 //! 4. `complete`: confirmed, in one commit.
 //!
 //! A durable record tells what is open, so [`Device::start`] after any power cut goes on where the store is, not where
@@ -14,23 +15,28 @@ use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use arrayvec::ArrayVec;
 
 use crate::{
-    aka::{self, Challenge},
+    aka::{self, Challenge, suci::HomeNetworkKey},
+    attestation::{self, Attester},
     credential::{Activation, Algorithm, Installed, Offered, Previous, Txn, Usim},
     crypto::{Crypto, Hash, Rng, SecretBytes},
-    edhoc::{self, ConnectionId, EadItem, Method, OwnCredential, PeerError, Session, Suite, initiator},
-    error::{Backend, Error, Malformed, Misbehaved, Misuse, Refused},
+    edhoc::{self, ConnectionId, Method, OwnCredential, PeerError, Session, Suite, initiator},
+    error::{Backend, Error, Malformed, Misbehaved, Misuse, Refused, Voucher},
     identity::{Domain, PeerName, Role, Supi},
     provisioning::{
         Millis, is_key_store,
         message::{
-            self, Complete, Confirm, Counter, DeviceState, EAD_LABEL, Event, Hello, MAX_CHOICES, MAX_RECEIPTS, Offer,
+            self, Complete, Confirm, Counter, DeviceState, Event, Hello, MAX_CHOICES, MAX_RECEIPTS, Offer,
             Operation, PackageOffer, Receipt, Request, Terms,
         },
         record::Channel,
     },
     store::{Commit, KeyStore, Slot, SlotChange, SubscriptionStore},
-    trust::{self, Date, TrustAnchors},
-    wire::{self, Reader, Wire, Writer, wire_array, wire_map},
+    trust::{
+        self, Date, Peer, TrustAnchors,
+        concealed::{self, VoucherSecret},
+        voucher::{self, Holder, Ownership, Pin, VoucherRequest},
+    },
+    wire::{self, Raw, Reader, Wire, Writer, wire_array, wire_map},
 };
 
 /// How a device runs the exchange.
@@ -38,8 +44,14 @@ use crate::{
 pub struct Config {
     /// Its identity.
     pub own: OwnCredential,
+    /// Its name, as that credential has it: what a voucher for it has to say.
+    pub name: PeerName,
     /// Production or test.
     pub domain: Domain,
+    /// When the operator shows its voucher.
+    pub introduction: Introduction,
+    /// SHA-256 over the announcement of the relay that forwards for it, if one does.
+    pub relay: Option<Hash>,
     /// Who authenticates how.
     pub method: Method,
     /// Suites in falling preference, at most eight. The first is proposed; if the operator does not run it, the first that it
@@ -47,6 +59,22 @@ pub struct Config {
     pub suites: Vec<Suite>,
     /// How long and how often to ask.
     pub retry: Retry,
+}
+
+/// When an operator has to show that it owns this device.
+#[derive(Clone, Debug)]
+pub enum Introduction {
+    /// **Voucher first**, the one to choose: the device names itself in message_1, concealed under this key of its home (its
+    /// maker's voucher service, or its operator), and the voucher is in message_2. An operator that is not entitled learns
+    /// nothing.
+    VoucherFirst(HomeNetworkKey),
+    /// **Voucher last**, for devices without such a key: the operator proves to be *an* operator, learns which device this is,
+    /// and shows the voucher with its offer. A rogue operator with a valid certificate learns device identities; it can make
+    /// the device store nothing.
+    VoucherLast {
+        /// Whether to ask for a voucher with a fresh nonce. The maker has to be on line to answer.
+        request: bool,
+    },
 }
 
 /// Stop-and-wait: the pause doubles with each attempt, up to a minute.
@@ -62,10 +90,11 @@ pub struct Retry {
 const MAX_PAUSE: u64 = 60_000;
 
 impl Config {
-    /// Method 0, all suites, two seconds, eight attempts.
-    pub fn new(own: OwnCredential, domain: Domain) -> Self {
+    /// Method 0, all suites, no relay, two seconds, eight attempts.
+    pub fn new(own: OwnCredential, name: PeerName, domain: Domain, introduction: Introduction) -> Self {
         let retry = Retry { first: 2_000, attempts: 8 };
-        Self { own, domain, method: Method::SignSign, suites: Suite::ALL.to_vec(), retry }
+        let suites = Suite::ALL.to_vec();
+        Self { own, name, domain, introduction, relay: None, method: Method::SignSign, suites, retry }
     }
 }
 
@@ -77,8 +106,10 @@ pub struct Platform<'a> {
     pub rng: &'a mut dyn Rng,
     /// The identity key.
     pub keys: &'a dyn KeyStore,
-    /// Which operators to believe.
+    /// Which operators to believe, and which makers.
     pub anchors: &'a dyn TrustAnchors,
+    /// Evidence of the state it is in, if it can give any.
+    pub attester: Option<&'a dyn Attester>,
     /// Two slots and a record.
     pub subscriptions: &'a mut dyn SubscriptionStore,
     /// Where K lives.
@@ -120,7 +151,7 @@ pub struct Met {
     pub operator: PeerName,
     /// Evidence formats that it asks for.
     pub evidence_formats: ArrayVec<u64, MAX_CHOICES>,
-    /// Whether it showed a voucher for this device.
+    /// Whether it has shown its voucher for this device already.
     pub voucher: bool,
 }
 
@@ -144,6 +175,8 @@ pub struct Device {
     txn: Txn,
     /// How many of the suites message_1 has named.
     proposed: usize,
+    /// What opens the voucher in message_2, where that comes first.
+    secret: Option<VoucherSecret>,
     state: State,
     /// SHA-256 of the last message that was taken in.
     taken: Option<Hash>,
@@ -158,13 +191,28 @@ pub struct Device {
 enum State {
     AwaitMessage2(initiator::AwaitMessage2),
     /// The operator is authenticated; the key store has still to make message_3.
-    Answering(Box<initiator::Message2Accepted>),
-    AwaitMessage4(Box<initiator::AwaitMessage4>),
+    Answering(Box<initiator::Message2Accepted>, Meeting),
+    AwaitMessage4(Box<initiator::AwaitMessage4>, Meeting),
     /// The package is there; the key store has still to sign the receipt.
-    Installing(Box<Session>, Vec<u8>),
+    Installing(Box<Session>, Meeting, Vec<u8>),
     AwaitComplete(Channel),
     Ended,
 }
+
+/// What this session is about.
+#[derive(Debug)]
+struct Meeting {
+    /// What the operator's voucher says, where it came first.
+    ownership: Option<Ownership>,
+    evidence_formats: ArrayVec<u64, MAX_CHOICES>,
+    /// For a voucher that is asked for.
+    nonce: [u8; NONCE_LEN],
+    /// EAD_3, once it is made: a key store that is asked again is asked the same.
+    request: Option<Vec<u8>>,
+}
+
+/// Bytes of the nonce of a voucher request.
+const NONCE_LEN: usize = 16;
 
 impl Device {
     /// Starts an attempt: provision if there is no credential, resume if there is one that nobody has confirmed.
@@ -196,7 +244,7 @@ impl Device {
         durable.txn = Some(txn);
 
         let suites = config.suites.get(..1).unwrap_or_default();
-        let (handshake, message_1) = propose(&config, suites, platform)?;
+        let (handshake, message_1, secret) = propose(&config, suites, platform)?;
         // Last, so that a start that fails writes nothing; and before message_1 can leave.
         durable.commit(None, platform.subscriptions)?;
         let mut device = Self {
@@ -205,6 +253,7 @@ impl Device {
             operation,
             txn,
             proposed: 1,
+            secret,
             state: State::AwaitMessage2(handshake),
             taken: None,
             sent: Vec::new(),
@@ -226,12 +275,12 @@ impl Device {
             return Err(Malformed::TooLong.into());
         }
         let hash = platform.crypto.sha256(&[bytes]);
-        if self.taken == Some(hash) && !matches!(self.state, State::Answering(_) | State::Installing(..)) {
+        if self.taken == Some(hash) && !matches!(self.state, State::Answering(..) | State::Installing(..)) {
             return Ok(()); // A repetition: the answer to it is on its way, or lost and sent again by the timer.
         }
         // Look first, move second: bytes that cannot be the next message leave the state alone.
         match &mut self.state {
-            State::AwaitMessage2(_) | State::AwaitMessage4(_) => {
+            State::AwaitMessage2(_) | State::AwaitMessage4(..) => {
                 if edhoc::is_error_message(bytes) {
                     let error = edhoc::read_error(bytes)?;
                     return match self.proposal_after(&error) {
@@ -241,10 +290,10 @@ impl Device {
                 }
                 wire::decode::<&[u8]>(bytes)?;
             }
-            State::Answering(_) | State::Installing(..) if self.taken != Some(hash) => {
+            State::Answering(..) | State::Installing(..) if self.taken != Some(hash) => {
                 return Err(Misbehaved::UnexpectedMessage.into());
             }
-            State::Answering(_) | State::Installing(..) => {}
+            State::Answering(..) | State::Installing(..) => {}
             State::AwaitComplete(channel) => {
                 let text = channel.open(bytes, platform.crypto)?;
                 self.taken = Some(hash);
@@ -254,9 +303,9 @@ impl Device {
         }
         let result = match core::mem::replace(&mut self.state, State::Ended) {
             State::AwaitMessage2(handshake) => self.message_2(handshake, bytes, now, platform),
-            State::Answering(message) => self.answer(*message, now, platform),
-            State::AwaitMessage4(handshake) => self.message_4(*handshake, bytes, now, platform),
-            State::Installing(session, offer) => self.offered(session, offer, now, platform),
+            State::Answering(message, meeting) => self.answer(*message, meeting, now, platform),
+            State::AwaitMessage4(handshake, meeting) => self.message_4(*handshake, meeting, bytes, now, platform),
+            State::Installing(session, meeting, offer) => self.offered(session, meeting, offer, now, platform),
             State::AwaitComplete(_) | State::Ended => Err(Misbehaved::UnexpectedMessage.into()),
         };
         match result {
@@ -319,35 +368,69 @@ impl Device {
         if terms.domain != domain {
             return Err(Misbehaved::WrongDomain.into());
         }
-        let met = Met {
-            operator: *message.peer().name(),
-            voucher: terms.voucher.is_some(),
-            evidence_formats: terms.evidence_formats,
+        // Before this device says who it is: whatever entitlement can be seen now.
+        let ownership = match &self.secret {
+            Some(secret) => {
+                let chain = secret.open(terms.voucher.ok_or(Voucher::Missing)?, crypto)?;
+                Some(voucher::verify(&chain, &self.holder(None, platform), message.peer(), platform.anchors, crypto)?)
+            }
+            None => {
+                self.durable.ownership.iter().try_for_each(|held| held.check(message.peer(), crypto))?;
+                None
+            }
         };
+        let mut meeting =
+            Meeting { ownership, evidence_formats: terms.evidence_formats, nonce: [0; NONCE_LEN], request: None };
+        platform.rng.fill(&mut meeting.nonce)?;
         // Nothing is said to be authenticated that cannot be answered.
         message.ead().end()?;
-        self.actions.push_back(Action::Authenticated(met));
-        self.answer(message, now, platform)
+        self.actions.push_back(Action::Authenticated(Met {
+            operator: *message.peer().name(),
+            evidence_formats: meeting.evidence_formats.clone(),
+            voucher: ownership.is_some(),
+        }));
+        self.answer(message, meeting, now, platform)
+    }
+
+    /// This device, to whoever looks at a voucher.
+    fn holder<'a>(&'a self, nonce: Option<&'a [u8]>, platform: &Platform<'_>) -> Holder<'a> {
+        let Config { name, domain, .. } = &self.config;
+        Holder { serial: name, domain: *domain, held: self.durable.ownership.as_ref(), nonce, date: platform.date }
     }
 
     fn answer(
         &mut self,
         message: initiator::Message2Accepted,
+        mut meeting: Meeting,
         now: Millis,
         platform: &mut Platform<'_>,
     ) -> Result<(), Error> {
-        let request = wire::encode(&self.request());
-        let ead_3 = [EadItem { label: EAD_LABEL, critical: true, value: Some(&request) }];
-        match message.write(&self.config.own, &ead_3, platform.keys, platform.crypto) {
+        let request = match meeting.request.take().map_or_else(|| self.request(&message, &meeting, platform), Ok) {
+            Ok(request) => request,
+            Err(error) => {
+                if is_key_store(error) {
+                    self.state = State::Answering(Box::new(message), meeting);
+                }
+                return Err(error);
+            }
+        };
+        let own = &self.config.own;
+        let written = {
+            let item = message::ead(&request);
+            let ead_3 = message::with_padding(item, message.plaintext_3_len(own, &[item]));
+            message.write(own, &ead_3, platform.keys, platform.crypto)
+        };
+        match written {
             Ok((handshake, message_3)) => {
-                self.state = State::AwaitMessage4(Box::new(handshake));
+                self.state = State::AwaitMessage4(Box::new(handshake), meeting);
                 self.send(message_3, now);
                 Ok(())
             }
             Err(stopped) => {
                 let error = stopped.error();
                 if let (true, Ok(message)) = (is_key_store(error), stopped.again()) {
-                    self.state = State::Answering(Box::new(message));
+                    meeting.request = Some(request);
+                    self.state = State::Answering(Box::new(message), meeting);
                 }
                 Err(error)
             }
@@ -365,16 +448,39 @@ impl Device {
 
     fn propose_again(&mut self, suites: usize, now: Millis, platform: &mut Platform<'_>) -> Result<(), Error> {
         let proposal = self.config.suites.get(..suites).unwrap_or_default();
-        let (handshake, message_1) = propose(&self.config, proposal, platform)?;
+        let (handshake, message_1, secret) = propose(&self.config, proposal, platform)?;
+        self.secret = secret;
         self.proposed = suites;
         self.state = State::AwaitMessage2(handshake);
         self.send(message_1, now);
         Ok(())
     }
 
-    fn request(&self) -> Request<'_> {
+    /// EAD_3.
+    fn request(
+        &self,
+        message: &initiator::Message2Accepted,
+        meeting: &Meeting,
+        platform: &Platform<'_>,
+    ) -> Result<Vec<u8>, Error> {
+        let (crypto, own) = (platform.crypto, &self.config.own);
+        let evidence = match platform.attester {
+            Some(attester) if !meeting.evidence_formats.is_empty() => {
+                let nonce = attestation::binding(message.th_3(), own.credential(), crypto);
+                attester.evidence(&nonce, &meeting.evidence_formats)?
+            }
+            _ => None,
+        };
+        let voucher_request = match (&self.config.introduction, self.operation) {
+            (Introduction::VoucherLast { request: true }, Operation::Provision) => {
+                let registrar = Pin::Thumbprint(message.peer().public_key().thumbprint(crypto));
+                let request = VoucherRequest { nonce: &meeting.nonce, registrar, serial: self.config.name.as_str() };
+                Some(request.sign(|message| platform.keys.sign(own.key(), message))?)
+            }
+            _ => None,
+        };
         let receipts: ArrayVec<&[u8], MAX_RECEIPTS> = self.durable.receipts.iter().map(Vec::as_slice).collect();
-        Request {
+        Ok(wire::encode(&Request {
             txn: self.txn,
             operation: self.operation,
             counter: Counter { request: self.durable.requests, retry: 0 },
@@ -382,18 +488,20 @@ impl Device {
             state: DeviceState {
                 active: self.durable.active.as_ref().map(|active| active.epoch),
                 pending: None,
-                owner_epoch: self.durable.owner_epoch,
-                voucher_head: None,
+                owner_epoch: self.durable.ownership.map_or(0, |ownership| ownership.epoch),
+                voucher_head: self.durable.ownership.map(|ownership| ownership.head),
                 last_receipt: self.durable.last_receipt,
             },
-            evidence: None,
+            evidence: evidence.as_deref(),
             receipts: (!receipts.is_empty()).then_some(receipts),
-        }
+            voucher_request: voucher_request.as_deref(),
+        }))
     }
 
     fn message_4(
         &mut self,
         handshake: initiator::AwaitMessage4,
+        meeting: Meeting,
         bytes: &[u8],
         now: Millis,
         platform: &mut Platform<'_>,
@@ -401,21 +509,26 @@ impl Device {
         let mut message = handshake.read(bytes, platform.crypto)?;
         let offer = message::take_ead(message.ead())?;
         let session = message.complete()?;
-        self.offered(Box::new(session), offer, now, platform)
+        self.offered(Box::new(session), meeting, offer, now, platform)
     }
 
     fn offered(
         &mut self,
         session: Box<Session>,
+        meeting: Meeting,
         offer: Vec<u8>,
         now: Millis,
         platform: &mut Platform<'_>,
     ) -> Result<(), Error> {
         match wire::decode(&offer)? {
             Offer::Package(package) if self.operation == Operation::Provision => {
-                let result = self.install(&package, &session, now, platform);
+                if package.txn != self.txn {
+                    return Err(Misbehaved::WrongTransaction.into());
+                }
+                let ownership = self.entitled(&package, &meeting, session.peer(), platform)?;
+                let result = self.install(&package, ownership, &session, now, platform);
                 if result.is_err_and(is_key_store) {
-                    self.state = State::Installing(session, offer);
+                    self.state = State::Installing(session, meeting, offer);
                 }
                 result
             }
@@ -427,16 +540,33 @@ impl Device {
         }
     }
 
+    /// Whose this device is: looked at before the package is.
+    fn entitled(
+        &self,
+        offer: &PackageOffer<'_>,
+        meeting: &Meeting,
+        operator: &Peer,
+        platform: &Platform<'_>,
+    ) -> Result<Ownership, Error> {
+        match (&self.config.introduction, meeting.ownership, offer.voucher) {
+            (Introduction::VoucherFirst(_), Some(ownership), None) => Ok(ownership),
+            (Introduction::VoucherLast { request }, None, Some(chain)) => {
+                let holder = self.holder(request.then_some(&meeting.nonce), platform);
+                voucher::verify(chain, &holder, operator, platform.anchors, platform.crypto)
+            }
+            (Introduction::VoucherFirst(_), _, Some(_)) => Err(Misbehaved::WrongOffer.into()),
+            _ => Err(Voucher::Missing.into()),
+        }
+    }
+
     fn install(
         &mut self,
         offer: &PackageOffer<'_>,
+        ownership: Ownership,
         session: &Session,
         now: Millis,
         platform: &mut Platform<'_>,
     ) -> Result<(), Error> {
-        if offer.txn != self.txn {
-            return Err(Misbehaved::WrongTransaction.into());
-        }
         let crypto = platform.crypto;
         let slot = self.durable.active.as_ref().map_or(Slot::A, |active| active.slot.other());
         let offered = Offered { domain: self.config.domain, txn: &self.txn, sealed: offer.sealed, exporter: session };
@@ -450,7 +580,7 @@ impl Device {
         }
 
         // Everything that can fail comes before the commit, so that a committed credential is always announced.
-        let next = self.durable.after_install(slot, &installed, &self.txn, &self.config, platform)?;
+        let next = self.durable.after_install(slot, &installed, ownership, &self.txn, &self.config, platform)?;
         let receipt = next.receipts.last().ok_or(Backend::Store)?;
         let confirm = wire::encode(&Confirm { txn: self.txn, res: installed.res.bytes(), receipt });
         let mut channel = Channel::new(Role::Device, session, &installed.package_hash, crypto)?;
@@ -513,20 +643,29 @@ impl Device {
     }
 }
 
-/// message_1, naming `suites`, of which it proposes the last.
+/// message_1, naming `suites`, of which it proposes the last; and what opens the voucher in the answer.
 fn propose(
     config: &Config,
     suites: &[Suite],
     platform: &mut Platform<'_>,
-) -> Result<(initiator::AwaitMessage2, Vec<u8>), Error> {
-    let hello = Hello { domain: config.domain, concealed_id: None, relay: None, cookie: None };
+) -> Result<(initiator::AwaitMessage2, Vec<u8>, Option<VoucherSecret>), Error> {
+    let concealed = match &config.introduction {
+        Introduction::VoucherFirst(home) => {
+            Some(concealed::conceal(&config.name, home, platform.crypto, platform.rng)?)
+        }
+        Introduction::VoucherLast { .. } => None,
+    };
+    let concealed_id = concealed.as_ref().map(|(concealed, _)| Raw(concealed));
+    let hello = Hello { domain: config.domain, concealed_id, relay: config.relay, cookie: None };
+    let hello = wire::encode(&hello);
     let proposal = initiator::Proposal {
         method: config.method,
         suites,
         c_i: &ConnectionId::random(platform.rng, None)?,
-        ead_1: &[EadItem { label: EAD_LABEL, critical: true, value: Some(&wire::encode(&hello)) }],
+        ead_1: &[message::ead(&hello)],
     };
-    initiator::start(&proposal, platform.crypto, platform.rng)
+    let (handshake, message_1) = initiator::start(&proposal, platform.crypto, platform.rng)?;
+    Ok((handshake, message_1, concealed.map(|(_, secret)| secret)))
 }
 
 /// What a device's store says it has: the subscription, and whether the operator has confirmed it. `None` on a device
@@ -568,7 +707,7 @@ struct Durable {
     requests: u32,
     txn: Option<Txn>,
     active: Option<Active>,
-    owner_epoch: u32,
+    ownership: Option<Ownership>,
     receipts_made: u64,
     last_receipt: Option<Hash>,
     receipts: Vec<Vec<u8>>,
@@ -594,7 +733,7 @@ wire_map! {
         1 => requests: u32,
         2 => txn: Option<Txn>,
         3 => active: Option<Active>,
-        4 => owner_epoch: u32,
+        4 => ownership: Option<Ownership>,
         5 => receipts_made: u64,
         6 => last_receipt: Option<Hash>,
         7 => receipts: ArrayVec<&'a [u8], MAX_RECEIPTS>,
@@ -625,7 +764,7 @@ impl Durable {
             requests: record.requests,
             txn: record.txn,
             active: record.active,
-            owner_epoch: record.owner_epoch,
+            ownership: record.ownership,
             receipts_made: record.receipts_made,
             last_receipt: record.last_receipt,
             receipts: record.receipts.iter().map(|receipt| receipt.to_vec()).collect(),
@@ -646,7 +785,7 @@ impl Durable {
             requests: self.requests,
             txn: self.txn,
             active: self.active.clone(),
-            owner_epoch: self.owner_epoch,
+            ownership: self.ownership,
             receipts_made: self.receipts_made,
             last_receipt: self.last_receipt,
             receipts: self.receipts.iter().map(Vec::as_slice).collect(),
@@ -654,11 +793,12 @@ impl Durable {
         subscriptions.commit(Commit { slot, record: &record })
     }
 
-    /// The record that makes an installed credential the active one, with a receipt for it.
+    /// The record that makes an installed credential the active one and its operator the owner, with a receipt for it.
     fn after_install(
         &self,
         slot: Slot,
         installed: &Installed,
+        ownership: Ownership,
         txn: &Txn,
         config: &Config,
         platform: &Platform<'_>,
@@ -678,11 +818,12 @@ impl Durable {
             supi_hash: message::supi_hash(txn, &installed.supi, crypto),
             epoch: installed.epoch,
             package_hash: installed.package_hash,
-            owner_epoch: next.owner_epoch,
+            owner_epoch: ownership.epoch,
         }
         .sign(|message| platform.keys.sign(config.own.key(), message))?;
         next.last_receipt = Some(crypto.sha256(&[&receipt]));
         next.receipts.push(receipt);
+        next.ownership = Some(ownership);
         next.active = Some(Active {
             slot,
             supi: installed.supi,

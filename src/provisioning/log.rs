@@ -8,20 +8,25 @@ use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    attestation::Verdict,
     credential::Txn,
     crypto::Hash,
     error::{Backend, Malformed},
+    provisioning::watch::Alarm,
 };
 
 /// One entry. Append it, and apply it once: replaying an entry that was applied changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogEntry {
-    /// A package is about to be offered. Refuse the entry if [`Offered::counter`] is not above the highest one logged for
-    /// this device: two devices share an identity, or an old session woke up.
+    /// A package is about to be offered. Refuse the entry if [`Offered::counter`] is not that of the device's
+    /// [`Watch`](crate::provisioning::Watch) any more: another request of the same identity has come in between.
     Offered(Offered),
     /// The device has signed that the credential is stored and works.
     Confirmed(Confirmed),
+    /// There is a second device with this identity, or an older state of it. The machine does not ask for this entry: whoever
+    /// answers [`Question::Appraise`](crate::provisioning::Question::Appraise) makes it.
+    Quarantined(Quarantined),
 }
 
 /// See [`LogEntry::Offered`]. A later entry for the same txn supersedes it: the device has signed that nothing durable
@@ -42,6 +47,13 @@ pub struct Offered {
     /// SHA-256 over the sealed package.
     #[serde(with = "serde_bytes")]
     pub package_hash: Hash,
+    /// Owner epoch and hash of the last entry of the voucher that was shown.
+    pub owner_epoch: u32,
+    /// See `owner_epoch`.
+    #[serde(with = "serde_bytes")]
+    pub voucher_head: Hash,
+    /// On what evidence.
+    pub verdict: Verdict,
 }
 
 /// See [`LogEntry::Confirmed`].
@@ -57,6 +69,17 @@ pub struct Confirmed {
     /// The device's receipt as it came, a COSE_Sign1: proof for third parties.
     #[serde(with = "serde_bytes")]
     pub receipt: Vec<u8>,
+}
+
+/// See [`LogEntry::Quarantined`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// The device.
+    pub device: String,
+    /// What gave it away.
+    pub alarm: Alarm,
+    /// The request counter of whoever asked: request and retry.
+    pub counter: (u32, u32),
 }
 
 impl LogEntry {

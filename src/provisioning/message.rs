@@ -5,7 +5,7 @@
 //! ```
 //!
 //! All of it is authenticated and encrypted but `hello`, which is in clear (its authentication comes with the
-//! transcript).
+//! transcript). What is encrypted is padded to a multiple of [`PADDING_CLASS`], so that its length tells little.
 
 use alloc::vec::Vec;
 
@@ -16,7 +16,7 @@ use crate::{
     cose::sign1::Sign1,
     credential::Txn,
     crypto::{Crypto, Hash, PublicKey, Signature},
-    edhoc::token,
+    edhoc::{EadItem, token},
     error::{Backend, Code, Error, Malformed, Misbehaved},
     identity::{Domain, Supi},
     wire::{self, Kind, Raw, Reader, Wire, Writer, wire_array, wire_choice, wire_map},
@@ -36,14 +36,15 @@ pub const MAX_CHOICES: usize = 8;
 
 // ----------------------------------------------------------------------------------------------------- EAD_1, EAD_2
 
-/// hello = [ version: 1, domain, concealed-id: any / null, relay: bstr .size 32 / null, ? cookie: bstr .size (1..64) ]
+/// hello = [ version: 1, domain, concealed-id / null, relay: bstr .size 32 / null, ? cookie: bstr .size (1..64) ]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello<'a> {
     /// Production or test.
     pub domain: Domain,
-    /// The device's concealed identity, for operators that look it up before they answer.
+    /// The device's name, concealed (see [`concealed`](crate::trust::concealed)); with it, the operator shows its voucher
+    /// first.
     pub concealed_id: Option<Raw<'a>>,
-    /// Hash of the relay's announcement that the device answers.
+    /// SHA-256 over the relay's announcement that the device answers.
     pub relay: Option<Hash>,
     /// The operator's cookie, sent back.
     pub cookie: Option<&'a [u8]>,
@@ -82,14 +83,14 @@ impl<'a> Wire<'a> for Hello<'a> {
 }
 
 wire_array! {
-    /// terms = [ domain, [ * evidence-format: uint ], sealed-voucher: any / null ]
+    /// terms = [ domain, [ * evidence-format: uint ], sealed-voucher / null ]
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Terms<'a> {
         /// Production or test.
         pub domain: Domain,
         /// Evidence that the operator wants to see.
         pub evidence_formats: ArrayVec<u64, MAX_CHOICES>,
-        /// A voucher for the device that EAD_1 concealed.
+        /// The voucher for the device that EAD_1 concealed, sealed for it (see [`concealed`](crate::trust::concealed)).
         pub voucher: Option<Raw<'a>>,
     }
 }
@@ -119,7 +120,7 @@ wire_array! {
 
 wire_map! {
     /// request = { 1: txn, 2: operation, 3: counter, 4: [ + algorithm ], 5: device-state, ? 6: evidence,
-    ///             ? 8: [ + receipt ] }
+    ///             ? 8: [ + receipt ], ? 9: voucher-request }
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Request<'a> {
         /// The transaction.
@@ -136,6 +137,9 @@ wire_map! {
         6 => pub evidence: Option<&'a [u8]>,
         /// Receipts that nobody has acknowledged, oldest first.
         8 => pub receipts: Option<ArrayVec<&'a [u8], MAX_RECEIPTS>>,
+        /// For the maker: the device waits for a voucher with this nonce (see
+        /// [`VoucherRequest`](crate::trust::voucher::VoucherRequest)).
+        9 => pub voucher_request: Option<&'a [u8]>,
     }
 }
 
@@ -148,9 +152,9 @@ wire_array! {
         pub active: Option<u32>,
         /// Epoch of a credential that is prepared and not decided.
         pub pending: Option<u32>,
-        /// How often the device has changed owner.
+        /// The owner epoch of the last voucher entry it accepted; 0 before the first.
         pub owner_epoch: u32,
-        /// Hash of the last voucher entry it accepted.
+        /// Hash of that entry.
         pub voucher_head: Option<Hash>,
         /// Hash of the last receipt it made.
         pub last_receipt: Option<Hash>,
@@ -171,13 +175,15 @@ pub enum Offer<'a> {
 }
 
 wire_map! {
-    /// package-offer = { 1: txn, 2: bstr .cbor COSE_Encrypt0 }
+    /// package-offer = { 1: txn, 2: bstr .cbor COSE_Encrypt0, ? 3: bstr .cbor voucher-chain }
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct PackageOffer<'a> {
         /// The transaction.
         1 => pub txn: Txn,
         /// The sealed package.
         2 => pub sealed: &'a [u8],
+        /// The voucher, where it was not shown in `terms`. Looked at before the package is.
+        3 => pub voucher: Option<&'a [u8]>,
     }
 }
 
@@ -302,7 +308,7 @@ wire_array! {
         /// SHA-256 over the sealed package.
         #[serde(with = "serde_bytes")]
         pub package_hash: Hash,
-        /// How often the device has changed owner.
+        /// The owner epoch that the device is in.
         pub owner_epoch: u32,
     }
 }
@@ -338,6 +344,33 @@ pub fn supi_hash(txn: &Txn, supi: &Supi, crypto: &dyn Crypto) -> Hash {
         supi.write(w);
     });
     crypto.sha256(&[&input])
+}
+
+/// What EDHOC encrypts, and records, are padded to a multiple of this many bytes.
+pub const PADDING_CLASS: usize = 64;
+
+/// Zeros to pad with; what hides them is the encryption.
+const ZEROS: [u8; PADDING_CLASS] = [0; PADDING_CLASS];
+
+/// The one EAD item of this protocol.
+pub(super) const fn ead(value: &[u8]) -> EadItem<'_> {
+    EadItem { label: EAD_LABEL, critical: true, value: Some(value) }
+}
+
+/// `item`, and padding (RFC 9528 §3.8.1) for a plaintext that is `len` bytes long without it.
+pub(super) fn with_padding(item: EadItem<'_>, len: usize) -> ArrayVec<EadItem<'_>, 3> {
+    let short_by = len.next_multiple_of(PADDING_CLASS).saturating_sub(len);
+    // A padding item is one byte for its label, and if it has a value one more for the head, or two from 24 bytes on.
+    let (bare, value) = match short_by {
+        0 => (false, None),
+        1 => (true, None),
+        2..=25 => (false, Some(short_by.saturating_sub(2))),
+        26 => (true, Some(23)),
+        _ => (false, Some(short_by.saturating_sub(3))),
+    };
+    let bare = bare.then_some(EadItem { value: None, ..EadItem::padding(&[]) });
+    let value = value.and_then(|len| ZEROS.get(..len)).map(EadItem::padding);
+    [Some(item), bare, value].into_iter().flatten().collect()
 }
 
 /// The one EAD item of this protocol, critical in every message, and only once.

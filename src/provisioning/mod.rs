@@ -4,11 +4,11 @@
 //! device                                              operator                                     caller answers
 //! start: txn durable
 //!   ── message_1: hello (in clear) ─────────────────▶
-//!                                                     operator's credential, sealed to the session
-//!   ◀────────────────────────── message_2: terms ────
-//! operator is authenticated
-//!   ── message_3: request ──────────────────────────▶ device is authenticated
-//!                                                       Question::Appraise    is this device welcome?
+//!                                                       Question::Find        whose name is concealed here?
+//!   ◀────────────────── message_2: terms, voucher ────
+//! operator is authenticated, and entitled
+//!   ── message_3: request, evidence ────────────────▶ device is authenticated
+//!                                                       Question::Appraise    is it secure, and welcome?
 //!                                                       Question::Reserve     a SUPI and an epoch for this txn
 //!                                                       Question::ComputeOpc  from K, where OP lives
 //!                                                       Question::Log         offered: durable?
@@ -33,15 +33,26 @@
 //! **Recovery.** [`Device::start`] looks at the store and does what is open: ask again under the same txn if nothing was
 //! installed, or resume if a credential was installed and nobody confirmed it. Nothing is decided by a clock.
 //!
-//! **Trust.** This is the profile *voucher last* without its voucher: the operator proves to be *an* operator that the
-//! device's anchors accept. A rogue one with a certificate under the same anchor would learn the device's identity and
-//! could provision it; give a device the anchor of its own operator only.
+//! **Trust.** The operator authenticates first, then the device says who it is. That an operator is *an* operator is not
+//! enough: a [voucher](crate::trust::voucher) of the device's maker has to say that it owns this device.
+//! [`Introduction`](device::Introduction) says when: *voucher first* (drawn above) or *voucher last*, with the offer, where a
+//! rogue operator with a valid certificate learns which device it talks to. In neither does it get the device to store
+//! anything.
+//!
+//! **Evidence.** The device's [`Attester`](crate::attestation::Attester) binds its evidence to the session. Whoever answers
+//! [`Question::Appraise`] needs a [`Verdict`](crate::attestation::Verdict) to say yes, and only a
+//! [`Policy`](crate::attestation::Policy) makes one; it is logged with the offer. [`watch`] notices a second device with
+//! the same identity.
+//!
+//! **What shows outside.** Lengths are those of few classes, nothing that names device or subscription is in clear, and
+//! nothing but the protocol's own constants repeats from one run of a device to the next.
 
 pub mod device;
 pub mod log;
 pub mod message;
 pub mod operator;
 pub mod question;
+pub mod watch;
 
 mod record;
 
@@ -50,7 +61,8 @@ use crate::error::{Backend, Error};
 pub use self::{
     device::{Device, Platform},
     operator::{Desk, Operator},
-    question::{Answer, Question},
+    question::{Admission, Answer, Question},
+    watch::Watch,
 };
 
 /// Whether the key store is slow or has failed: then a machine stays where it is, and the same message makes it ask again.

@@ -1,7 +1,8 @@
 //! The operator's side, from the top:
 //!
-//! 1. message_1 asks; the operator shows who it is and its terms (message_2). Nothing is known about the device yet.
-//! 2. message_3: the device is authenticated, and its request is read.
+//! 1. message_1 asks, perhaps with a concealed name ([`Question::Find`]); the operator shows who it is, its terms and the
+//!    device's voucher (message_2). Nobody is known to be there yet.
+//! 2. message_3: the device is authenticated, held against the concealed name, and its request is read.
 //! 3. The machine stops with questions, one at a time: [`Question::Appraise`], [`Question::Reserve`],
 //!    [`Question::ComputeOpc`], [`Question::Log`], [`Question::PutIntoCore`]. The caller answers each with
 //!    [`Operator::answer`] whenever it can, over whatever database, executor or HSM it has.
@@ -15,27 +16,32 @@ use alloc::{boxed::Box, collections::VecDeque, string::ToString, vec::Vec};
 
 use crate::{
     aka::{self, Milenage, Output},
+    attestation::{self, Verdict},
     credential::{self, Activation, Algorithm, KeyName, MilenageParameters, Package, Previous},
     crypto::{self, Crypto, Hash, Rng, Secret},
     edhoc::{
-        self, ConnectionId, EadItem, Method, Opened, OwnCredential, Seal, Suite, responder,
+        self, ConnectionId, Method, Opened, OwnCredential, Seal, Suite, responder,
         token::{self, Kind, Portable},
     },
-    error::{Backend, Code, Error, Malformed, Misbehaved, Misuse},
-    identity::{Domain, Role, Supi},
+    error::{Backend, Code, Error, Malformed, Misbehaved, Misuse, Untrusted},
+    identity::{Domain, PeerName, Role, Supi},
     provisioning::{
         Millis, is_key_store,
         log::{Confirmed, LogEntry, Offered},
         message::{
-            self, Complete, Confirm, EAD_LABEL, Event, Hello, Offer, Operation, PackageOffer, Receipt, Refusal,
+            self, Complete, Confirm, Event, Hello, Offer, Operation, PackageOffer, Receipt, Refusal,
             Request, Status, Terms,
         },
-        question::{Answer, CoreCredential, OwnedPart, Question, Recalled, Reservation, TOO_LONG, Visitor},
+        question::{Admission, Answer, CoreCredential, Found, OwnedPart, Question, Recalled, Reservation, TOO_LONG, Visitor},
         record::Channel,
     },
     store::KeyStore,
-    trust::{self, Date, Peer, TrustAnchors},
-    wire::{self, Reader, Writer},
+    trust::{
+        self, Date, Peer, TrustAnchors,
+        concealed::{self, Concealed},
+        voucher,
+    },
+    wire::{self, Raw, Reader, Writer},
 };
 
 /// How an operator runs the exchange.
@@ -49,21 +55,25 @@ pub struct Config {
     pub methods: Vec<Method>,
     /// The suites it runs.
     pub suites: Vec<Suite>,
-    /// Evidence formats that it asks for, at most eight.
+    /// SHA-256 over the announcement of the relay that this session came through, if it came through one. A message_1 that
+    /// names another is refused, so nobody is taken for forwarding what it did not.
+    pub relay: Option<Hash>,
+    /// Evidence formats that it asks for, at most eight: numbers of [`attestation::Format`].
     pub evidence_formats: Vec<u64>,
     /// Milliseconds after which a session that nobody goes on with is given up.
     pub patience: u64,
 }
 
 impl Config {
-    /// Method 0, all suites, no evidence, five minutes.
+    /// Method 0, all suites, no relay, evidence in every format, five minutes.
     pub fn new(own: OwnCredential, domain: Domain) -> Self {
         Self {
             own,
             domain,
             methods: alloc::vec![Method::SignSign],
             suites: Suite::ALL.to_vec(),
-            evidence_formats: Vec::new(),
+            relay: None,
+            evidence_formats: attestation::Format::ALL.map(|format| u64::from(format.number())).to_vec(),
             patience: 300_000,
         }
     }
@@ -103,8 +113,8 @@ pub enum Action {
     Finished(Result<(), Error>),
 }
 
-/// Longest sealed package: what message_4 leaves when txn, heads and tag have their bytes.
-const MAX_PACKAGE: usize = wire::MAX_MESSAGE - 64;
+/// Longest sealed package and voucher together: what message_4 leaves when txn, heads, padding and tag have their bytes.
+const MAX_PACKAGE: usize = wire::MAX_MESSAGE - 160;
 
 /// One session with one device.
 #[derive(Debug)]
@@ -122,11 +132,13 @@ pub struct Operator {
 #[derive(Debug)]
 enum State {
     AwaitMessage1,
+    /// message_1 is read, with a concealed name.
+    Finding(Box<responder::Message1>, Date),
     /// message_1 is read; the key store has still to make message_2.
-    Greeting(Box<responder::Message1>, ConnectionId),
-    AwaitMessage3(responder::AwaitMessage3),
+    Greeting(Box<Greeting>),
+    AwaitMessage3(Box<responder::AwaitMessage3>, Introduced),
     Appraising(Box<Case>),
-    Reserving(Box<Case>),
+    Reserving(Box<Case>, Box<Admitted>),
     ComputingOpc(Box<Case>, Box<Draft>),
     LoggingOffer(Box<Case>, Box<Sealed>, Box<CoreCredential>),
     PuttingIntoCore(Box<Case>, Box<Sealed>),
@@ -137,16 +149,68 @@ enum State {
     Ended,
 }
 
+/// message_2 in the making.
+#[derive(Debug)]
+struct Greeting {
+    message: responder::Message1,
+    c_r: ConnectionId,
+    terms: Vec<u8>,
+    introduced: Introduced,
+}
+
+/// How a session began.
+#[derive(Debug)]
+struct Introduced {
+    since: Date,
+    /// Whether message_1 had a concealed name.
+    voucher_first: bool,
+    /// The voucher in message_2, if the name was known.
+    shown: Option<Shown>,
+}
+
+/// A voucher that names this operator.
+#[derive(Debug)]
+struct Shown {
+    name: PeerName,
+    entries: u64,
+    head: Hash,
+    epoch: u32,
+}
+
+impl Shown {
+    /// The owner epoch that the device is in when it has accepted this voucher.
+    fn owner_epoch(&self, visitor: &Visitor) -> u32 {
+        match &visitor.state {
+            state if state.voucher_head == Some(self.head) => state.owner_epoch,
+            // The maker's word alone: one on from wherever the device is.
+            state if self.entries == 1 => state.owner_epoch.saturating_add(1),
+            _ => self.epoch,
+        }
+    }
+}
+
 /// A device at the desk: authenticated, waiting for message_4.
 #[derive(Debug)]
 struct Case {
     handshake: responder::Message3Accepted,
     visitor: Visitor,
+    /// The voucher that it has seen.
+    shown: Option<Shown>,
+}
+
+/// A device that gets a subscription.
+#[derive(Debug)]
+struct Admitted {
+    verdict: Verdict,
+    shown: Shown,
+    /// The voucher that it has still to see.
+    voucher: Option<Vec<u8>>,
 }
 
 /// A credential in the making.
 #[derive(Debug)]
 struct Draft {
+    admitted: Admitted,
     reservation: Reservation,
     k: Secret<16>,
 }
@@ -155,6 +219,7 @@ struct Draft {
 #[derive(Debug)]
 struct Sealed {
     package: Vec<u8>,
+    voucher: Option<Vec<u8>>,
     expected: Expected,
 }
 
@@ -172,6 +237,14 @@ impl core::fmt::Debug for Expected {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Expected").field("device", &self.device).field("receipt", &self.receipt).finish_non_exhaustive()
     }
+}
+
+/// What a receipt is for.
+struct Named<'a> {
+    supi: &'a Supi,
+    epoch: u32,
+    package_hash: Hash,
+    owner_epoch: u32,
 }
 
 impl Operator {
@@ -206,7 +279,7 @@ impl Operator {
             // Another device is not this one.
             State::Greeting(..) if self.taken != Some(hash) => return Err(Misbehaved::UnexpectedMessage.into()),
             State::Greeting(..) => {}
-            State::AwaitMessage3(_) => {
+            State::AwaitMessage3(..) => {
                 if edhoc::is_error_message(bytes) {
                     let error = edhoc::read_error(bytes)?;
                     return self.end(Err(error.refused.into()));
@@ -224,26 +297,24 @@ impl Operator {
         }
         let result = match core::mem::replace(&mut self.state, State::Ended) {
             State::AwaitMessage1 => self.message_1(bytes, now, desk),
-            State::Greeting(message, c_r) => self.greet(*message, c_r, now, desk),
-            State::AwaitMessage3(handshake) => self.message_3(handshake, bytes, desk),
+            State::Greeting(greeting) => {
+                self.wait(now);
+                self.greet(*greeting, desk)
+            }
+            State::AwaitMessage3(handshake, introduced) => self.message_3(*handshake, introduced, bytes, desk),
             _ => Err(Misbehaved::UnexpectedMessage.into()),
         };
         self.taken = Some(hash);
         result.or_else(|error| {
-            // The key store is not ready: the same message again, and it is asked again.
-            if !matches!(self.state, State::Ended) {
-                return Err(error);
-            }
-            if let Some(message) = edhoc::error_message(&error, &self.config.suites) {
-                self.send(message);
-            }
             // RFC 9528 §6.3.1: the device asks again with another suite, and nothing stands in its way.
             if error == Misbehaved::WrongSuite.into() {
                 self.state = State::AwaitMessage1;
+                self.sent = edhoc::error_message(&error, &self.config.suites);
+                self.actions.extend(self.sent.clone().map(Action::Send));
                 self.wait(now);
                 return Err(error);
             }
-            self.end(Err(error))
+            self.tell(error)
         })
     }
 
@@ -317,8 +388,9 @@ impl Operator {
     pub fn answer(&mut self, answer: Answer, desk: &mut Desk<'_>) -> Result<(), Error> {
         let fits = matches!(
             (&self.state, &answer),
-            (State::Appraising(_), Answer::Appraised(_))
-                | (State::Reserving(_), Answer::Reserved(_))
+            (State::Finding(..), Answer::Found(_))
+                | (State::Appraising(_), Answer::Appraised(_))
+                | (State::Reserving(..), Answer::Reserved(_))
                 | (State::ComputingOpc(..), Answer::Opc(_))
                 | (State::LoggingOffer(..) | State::LoggingConfirm(..) | State::LoggingResume(..), Answer::Logged(_))
                 | (State::PuttingIntoCore(..), Answer::CoreReady(_))
@@ -328,8 +400,13 @@ impl Operator {
             return Err(Misuse::NotNow("this question was not asked").into());
         }
         let result = match (core::mem::replace(&mut self.state, State::Ended), answer) {
-            (State::Appraising(case), Answer::Appraised(Ok(()))) => self.appraised(case, desk),
-            (State::Reserving(case), Answer::Reserved(Ok(reservation))) => self.reserved(case, reservation, desk),
+            (State::Finding(message, since), Answer::Found(found)) => {
+                return self.found(*message, since, found, desk).or_else(|error| self.tell(error));
+            }
+            (State::Appraising(case), Answer::Appraised(Ok(admission))) => self.appraised(case, admission, desk),
+            (State::Reserving(case, admitted), Answer::Reserved(Ok(reservation))) => {
+                self.reserved(case, *admitted, reservation, desk)
+            }
             (State::ComputingOpc(case, draft), Answer::Opc(Ok(opc))) => self.opc(case, *draft, opc, desk),
             (State::LoggingOffer(case, sealed, credential), Answer::Logged(Ok(()))) => {
                 self.ask(Question::PutIntoCore(credential));
@@ -344,7 +421,7 @@ impl Operator {
             (State::LoggingResume(case, sequence), Answer::Logged(Ok(()))) => self.resumed(case, sequence, desk),
             (
                 State::Appraising(case)
-                | State::Reserving(case)
+                | State::Reserving(case, _)
                 | State::ComputingOpc(case, _)
                 | State::LoggingOffer(case, ..)
                 | State::PuttingIntoCore(case, _)
@@ -378,39 +455,83 @@ impl Operator {
         if hello.domain != *domain {
             return Err(Misbehaved::WrongDomain.into());
         }
-        let c_r = ConnectionId::random(desk.rng, Some(message.c_i()))?;
-        self.greet(message, c_r, now, desk)
+        if hello.relay != self.config.relay {
+            return Err(Misbehaved::WrongRelay.into());
+        }
+        self.wait(now);
+        if let Some(concealed) = hello.concealed_id {
+            self.ask(Question::Find(Box::new(Concealed::read(concealed)?)));
+            self.state = State::Finding(Box::new(message), desk.date);
+            return Ok(());
+        }
+        self.introduce(message, Introduced { since: desk.date, voucher_first: false, shown: None }, None, desk)
     }
 
-    fn greet(
+    /// The voucher of a device that is known, or what nobody can tell from it.
+    fn found(
         &mut self,
         message: responder::Message1,
-        c_r: ConnectionId,
-        now: Millis,
+        since: Date,
+        found: Option<Found>,
         desk: &mut Desk<'_>,
     ) -> Result<(), Error> {
-        let Config { own, domain, evidence_formats, .. } = &self.config;
+        let (shown, sealed) = match &found {
+            Some(Found { device, voucher }) => {
+                let shown = self.outline(voucher, device.name(), desk)?;
+                (Some(shown), device.seal(voucher, desk.crypto, desk.rng)?)
+            }
+            None => (None, concealed::decoy(desk.rng)?),
+        };
+        self.introduce(message, Introduced { since, voucher_first: true, shown }, Some(&sealed), desk)
+    }
+
+    /// What a voucher from the operator's own systems says, if it is for this device and this operator.
+    fn outline(&self, voucher: &[u8], device: &PeerName, desk: &Desk<'_>) -> Result<Shown, Error> {
+        let outline = voucher::outline(voucher, desk.crypto)?;
+        let own = desk.keys.public_key(self.config.own.key())?;
+        if outline.voucher.serial != device.as_str() || outline.owner != own.thumbprint(desk.crypto) {
+            return Err(Misuse::Parameter("the voucher is not for this device and this operator").into());
+        }
+        let entries = u64::try_from(outline.entries).map_err(|_| Malformed::TooLong)?;
+        Ok(Shown { name: *device, entries, head: outline.head, epoch: outline.epoch })
+    }
+
+    fn introduce(
+        &mut self,
+        message: responder::Message1,
+        introduced: Introduced,
+        voucher: Option<&[u8]>,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), Error> {
+        let Config { domain, evidence_formats, .. } = &self.config;
+        let formats = evidence_formats.as_slice().try_into();
         let terms = wire::encode(&Terms {
             domain: *domain,
-            evidence_formats: evidence_formats
-                .as_slice()
-                .try_into()
-                .map_err(|_| Misuse::Parameter("more than eight evidence formats"))?,
-            voucher: None,
+            evidence_formats: formats.map_err(|_| Misuse::Parameter("more than eight evidence formats"))?,
+            voucher: voucher.map(Raw),
         });
-        let ead_2 = [EadItem { label: EAD_LABEL, critical: true, value: Some(&terms) }];
-        match message.write(&c_r, own, &ead_2, desk.keys, desk.crypto, desk.rng) {
+        let c_r = ConnectionId::random(desk.rng, Some(message.c_i()))?;
+        self.greet(Greeting { message, c_r, terms, introduced }, desk)
+    }
+
+    fn greet(&mut self, greeting: Greeting, desk: &mut Desk<'_>) -> Result<(), Error> {
+        let Greeting { message, c_r, terms, introduced } = greeting;
+        let own = &self.config.own;
+        let written = {
+            let item = message::ead(&terms);
+            let ead_2 = message::with_padding(item, message.plaintext_2_len(&c_r, own, &[item]));
+            message.write(&c_r, own, &ead_2, desk.keys, desk.crypto, desk.rng)
+        };
+        match written {
             Ok((handshake, message_2)) => {
-                self.state = State::AwaitMessage3(handshake);
+                self.state = State::AwaitMessage3(Box::new(handshake), introduced);
                 self.send(message_2);
-                self.wait(now);
                 Ok(())
             }
             Err(stopped) => {
                 let error = stopped.error();
                 if let (true, Ok(message)) = (is_key_store(error), stopped.again()) {
-                    self.state = State::Greeting(Box::new(message), c_r);
-                    self.wait(now);
+                    self.state = State::Greeting(Box::new(Greeting { message, c_r, terms, introduced }));
                 }
                 Err(error)
             }
@@ -420,6 +541,7 @@ impl Operator {
     fn message_3(
         &mut self,
         handshake: responder::AwaitMessage3,
+        introduced: Introduced,
         bytes: &[u8],
         desk: &mut Desk<'_>,
     ) -> Result<(), Error> {
@@ -428,8 +550,14 @@ impl Operator {
         let device =
             trust::verify(&message.claimed()?, Role::Device, *domain, desk.anchors, desk.crypto, Some(desk.date))?;
         let mut handshake = message.accept(device, own, desk.crypto)?;
-        let th_3 = *handshake.th_3();
         let device = handshake.session().peer().get().clone();
+        // Last, and with the error of every failed proof: compared before the signature was, the difference would tell
+        // anyone whose name it is that somebody else concealed.
+        let Introduced { since, voucher_first, shown } = introduced;
+        if voucher_first && shown.as_ref().is_none_or(|shown| shown.name != *device.name()) {
+            return Err(Untrusted::Authentication.into());
+        }
+        let evidence_nonce = attestation::binding(handshake.th_3(), device.credential(), desk.crypto);
         let request = message::take_ead(handshake.ead())?;
         // Nobody is asked anything for a message that cannot be answered.
         handshake.ead().end()?;
@@ -443,15 +571,18 @@ impl Operator {
             txn: request.txn,
             operation: request.operation,
             counter: request.counter,
+            since,
             evidence: request.evidence.map(<[u8]>::to_vec),
-            th_3,
+            evidence_nonce,
+            entitled: shown.is_some(),
+            voucher_request: request.voucher_request.map(<[u8]>::to_vec),
             algorithms: request.algorithms.to_vec(),
             receipts: request.receipts.iter().flatten().map(|receipt| receipt.to_vec()).collect(),
             state: request.state,
         };
         self.sent = None;
         self.ask(Question::Appraise(Box::new(visitor.clone())));
-        self.state = State::Appraising(Box::new(Case { handshake, visitor }));
+        self.state = State::Appraising(Box::new(Case { handshake, visitor, shown }));
         Ok(())
     }
 
@@ -481,7 +612,8 @@ impl Operator {
     }
 
     /// The receipt for this very credential, next after the visitor's last one; its sequence number is not known.
-    fn receipt(&self, visitor: &Visitor, supi: &Supi, epoch: u32, package_hash: Hash, crypto: &dyn Crypto) -> Receipt {
+    fn receipt(&self, visitor: &Visitor, package: &Named<'_>, crypto: &dyn Crypto) -> Receipt {
+        let Named { supi, epoch, package_hash, owner_epoch } = *package;
         Receipt {
             domain: self.config.domain,
             sequence: 0,
@@ -491,13 +623,13 @@ impl Operator {
             supi_hash: message::supi_hash(&visitor.txn, supi, crypto),
             epoch,
             package_hash,
-            owner_epoch: visitor.state.owner_epoch,
+            owner_epoch,
         }
     }
 
     // ------------------------------------------------------------------------------------------ the answers
 
-    fn appraised(&mut self, case: Box<Case>, desk: &mut Desk<'_>) -> Result<(), Error> {
+    fn appraised(&mut self, mut case: Box<Case>, admission: Admission, desk: &mut Desk<'_>) -> Result<(), Error> {
         let Visitor { device, txn, operation, state, algorithms, .. } = &case.visitor;
         let (device, txn) = (device.device_id(), *txn);
         let algorithm = algorithms.iter().find_map(|number| Algorithm::from_number(*number));
@@ -507,8 +639,16 @@ impl Operator {
             }
             Operation::Provision if algorithm.is_none() => self.refuse(case, Code::NoCommonAlgorithm, desk),
             Operation::Provision => {
+                let Admission { verdict, voucher } = admission;
+                let (shown, voucher) = match (case.shown.take(), voucher) {
+                    (Some(shown), _) => (shown, None),
+                    (None, Some(voucher)) => {
+                        (self.outline(&voucher, case.visitor.device.name(), desk)?, Some(voucher))
+                    }
+                    (None, None) => return self.refuse(case, Code::NotEntitled, desk),
+                };
                 self.ask(Question::Reserve { device, txn });
-                self.state = State::Reserving(case);
+                self.state = State::Reserving(case, Box::new(Admitted { verdict, shown, voucher }));
                 Ok(())
             }
             Operation::Resume => {
@@ -519,7 +659,13 @@ impl Operator {
         }
     }
 
-    fn reserved(&mut self, case: Box<Case>, reservation: Reservation, desk: &mut Desk<'_>) -> Result<(), Error> {
+    fn reserved(
+        &mut self,
+        case: Box<Case>,
+        admitted: Admitted,
+        reservation: Reservation,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), Error> {
         if reservation.epoch == 0 {
             return Err(Misuse::Parameter("epochs begin at 1").into());
         }
@@ -531,12 +677,12 @@ impl Operator {
         };
         let k = credential::derive_k(&name, case.handshake.session(), desk.crypto)?;
         self.ask(Question::ComputeOpc { k: Secret::from_slice(k.bytes())? });
-        self.state = State::ComputingOpc(case, Box::new(Draft { reservation, k }));
+        self.state = State::ComputingOpc(case, Box::new(Draft { admitted, reservation, k }));
         Ok(())
     }
 
     fn opc(&mut self, case: Box<Case>, draft: Draft, opc: Secret<16>, desk: &mut Desk<'_>) -> Result<(), Error> {
-        let Draft { reservation, k } = draft;
+        let Draft { admitted: Admitted { verdict, shown, voucher }, reservation, k } = draft;
         let Reservation { supi, epoch, sqn, management_field, suci, profile } = &reservation;
         let Visitor { device, txn, counter, .. } = &case.visitor;
         let mut rand = [0; 16];
@@ -557,14 +703,16 @@ impl Operator {
         let sealed = credential::seal(&package, self.config.domain, txn, session, desk.crypto)?;
         drop(package);
         // Before anything is logged: afterwards it would be too late to learn that the offer does not fit.
-        if sealed.len() > MAX_PACKAGE {
+        if sealed.len().saturating_add(voucher.as_ref().map_or(0, Vec::len)) > MAX_PACKAGE {
             return Err(TOO_LONG.into());
         }
         let package_hash = credential::package_hash(&sealed, desk.crypto);
+        let owner_epoch = shown.owner_epoch(&case.visitor);
+        let named = Named { supi, epoch: *epoch, package_hash, owner_epoch };
         let expected = Expected {
             channel: Channel::new(Role::Operator, session, &package_hash, desk.crypto)?,
             device: device.clone(),
-            receipt: self.receipt(&case.visitor, supi, *epoch, package_hash, desk.crypto),
+            receipt: self.receipt(&case.visitor, &named, desk.crypto),
             xres: vector.keys.res.clone(),
         };
         self.ask(Question::Log(LogEntry::Offered(Offered {
@@ -574,6 +722,9 @@ impl Operator {
             supi: supi.as_str().to_string(),
             epoch: *epoch,
             package_hash,
+            owner_epoch,
+            voucher_head: shown.head,
+            verdict,
         })));
         let credential = CoreCredential {
             supi: *supi,
@@ -584,13 +735,15 @@ impl Operator {
             opc,
             sqn: *sqn,
         };
-        self.state = State::LoggingOffer(case, Box::new(Sealed { package: sealed, expected }), Box::new(credential));
+        let sealed = Sealed { package: sealed, voucher, expected };
+        self.state = State::LoggingOffer(case, Box::new(sealed), Box::new(credential));
         Ok(())
     }
 
     fn core_ready(&mut self, case: Box<Case>, sealed: Sealed, desk: &mut Desk<'_>) -> Result<(), Error> {
-        let Sealed { package, expected } = sealed;
-        self.message_4(*case, &Offer::Package(PackageOffer { txn: expected.receipt.txn, sealed: &package }), desk)?;
+        let Sealed { package, voucher, expected } = sealed;
+        let offer = PackageOffer { txn: expected.receipt.txn, sealed: &package, voucher: voucher.as_deref() };
+        self.message_4(*case, &Offer::Package(offer), desk)?;
         self.state = State::AwaitConfirm(Box::new(expected));
         Ok(())
     }
@@ -613,9 +766,10 @@ impl Operator {
             return self.refuse(case, Code::Conflict, desk);
         };
         let receipt = Receipt::verify(encoded, device.public_key(), desk.crypto)?;
-        let Offered { supi, epoch, package_hash, .. } = &recalled.offered;
+        let Offered { supi, epoch, package_hash, owner_epoch, .. } = &recalled.offered;
         let supi: Supi = supi.parse().map_err(|_| Backend::Store)?;
-        let expected = self.receipt(&case.visitor, &supi, *epoch, *package_hash, desk.crypto);
+        let named = Named { supi: &supi, epoch: *epoch, package_hash: *package_hash, owner_epoch: *owner_epoch };
+        let expected = self.receipt(&case.visitor, &named, desk.crypto);
         let fits = Receipt { sequence: receipt.sequence, previous: receipt.previous, ..expected } == receipt;
         // And it is where the device stands: this credential is in use, and nothing came after.
         let stands = state.active == Some(*epoch) && state.last_receipt == Some(desk.crypto.sha256(&[encoded]));
@@ -650,7 +804,8 @@ impl Operator {
 
     fn message_4(&mut self, case: Case, offer: &Offer<'_>, desk: &mut Desk<'_>) -> Result<(), Error> {
         let offer = wire::encode(offer);
-        let ead_4 = [EadItem { label: EAD_LABEL, critical: true, value: Some(&offer) }];
+        let item = message::ead(&offer);
+        let ead_4 = message::with_padding(item, case.handshake.plaintext_4_len(&[item]));
         let (_, message_4) = case.handshake.write(&ead_4, desk.crypto)?;
         self.send(message_4);
         Ok(())
@@ -673,6 +828,18 @@ impl Operator {
         self.actions.push_back(Action::WakeAt(deadline));
     }
 
+    /// Ends with what the peer may know of `error`; or stays, if the key store is not ready: the same message again, and it
+    /// is asked again.
+    fn tell(&mut self, error: Error) -> Result<(), Error> {
+        if !matches!(self.state, State::Ended) {
+            return Err(error);
+        }
+        if let Some(message) = edhoc::error_message(&error, &self.config.suites) {
+            self.send(message);
+        }
+        self.end(Err(error))
+    }
+
     fn end(&mut self, result: Result<(), Error>) -> Result<(), Error> {
         self.state = State::Ended;
         self.actions.push_back(Action::Finished(result));
@@ -683,9 +850,13 @@ impl Operator {
 // ------------------------------------------------------------------------------------------ in a token
 
 token::portable! {
-    Case { handshake, visitor }
-    Draft { reservation, k }
-    Sealed { package, expected }
+    Greeting { message, c_r, terms, introduced }
+    Introduced { since, voucher_first, shown }
+    Shown { name, entries, head, epoch }
+    Case { handshake, visitor, shown }
+    Admitted { verdict, shown, voucher }
+    Draft { admitted, reservation, k }
+    Sealed { package, voucher, expected }
     Expected { channel, device, receipt, xres }
 }
 
@@ -693,22 +864,23 @@ impl Portable for State {
     fn save(&self, w: &mut Writer<'_>) {
         match self {
             Self::AwaitMessage1 => w.unsigned(0),
-            Self::Greeting(message, c_r) => {
+            Self::Greeting(greeting) => {
                 w.unsigned(1);
-                message.save(w);
-                c_r.save(w);
+                greeting.save(w);
             }
-            Self::AwaitMessage3(handshake) => {
+            Self::AwaitMessage3(handshake, introduced) => {
                 w.unsigned(2);
                 handshake.save(w);
+                introduced.save(w);
             }
             Self::Appraising(case) => {
                 w.unsigned(3);
                 case.save(w);
             }
-            Self::Reserving(case) => {
+            Self::Reserving(case, admitted) => {
                 w.unsigned(4);
                 case.save(w);
+                admitted.save(w);
             }
             Self::ComputingOpc(case, draft) => {
                 w.unsigned(5);
@@ -745,16 +917,21 @@ impl Portable for State {
                 sequence.save(w);
             }
             Self::Ended => w.unsigned(12),
+            Self::Finding(message, since) => {
+                w.unsigned(13);
+                message.save(w);
+                since.save(w);
+            }
         }
     }
 
     fn load(r: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(match r.unsigned()? {
             0 => Self::AwaitMessage1,
-            1 => Self::Greeting(Box::load(r)?, ConnectionId::load(r)?),
-            2 => Self::AwaitMessage3(responder::AwaitMessage3::load(r)?),
+            1 => Self::Greeting(Box::load(r)?),
+            2 => Self::AwaitMessage3(Box::load(r)?, Introduced::load(r)?),
             3 => Self::Appraising(Box::load(r)?),
-            4 => Self::Reserving(Box::load(r)?),
+            4 => Self::Reserving(Box::load(r)?, Box::load(r)?),
             5 => Self::ComputingOpc(Box::load(r)?, Box::load(r)?),
             6 => Self::LoggingOffer(Box::load(r)?, Box::load(r)?, Box::load(r)?),
             7 => Self::PuttingIntoCore(Box::load(r)?, Box::load(r)?),
@@ -763,6 +940,7 @@ impl Portable for State {
             10 => Self::Recalling(Box::load(r)?),
             11 => Self::LoggingResume(Box::load(r)?, u64::load(r)?),
             12 => Self::Ended,
+            13 => Self::Finding(Box::load(r)?, Date::load(r)?),
             _ => return Err(Malformed::OutOfRange),
         })
     }

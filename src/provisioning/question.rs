@@ -7,6 +7,7 @@ use alloc::{boxed::Box, vec::Vec};
 
 use crate::{
     aka::{Amf, Output, Sqn},
+    attestation::Verdict,
     credential::{Algorithm, ServiceProfile, SuciData, Txn},
     crypto::{Hash, Secret},
     edhoc::token::{self, Portable},
@@ -16,15 +17,22 @@ use crate::{
         log::{LogEntry, Offered},
         message::{Counter, DeviceState, Operation},
     },
-    trust::Peer,
+    trust::{
+        Date, Peer,
+        concealed::{Concealed, Revealed},
+    },
     wire::{self, Reader, Wire, Writer},
 };
 
 /// What only the operator's own systems can decide, compute or keep.
 #[derive(Debug)]
 pub enum Question {
-    /// Is this device welcome? Answer [`Answer::Appraised`]. A resume is logged nowhere else, so make
-    /// [`Visitor::counter`] durable before you let one go on: else two devices that share a store both resume.
+    /// Which device conceals its name here? Find the private key of [`Concealed::key_id`], [reveal](Concealed::reveal) the
+    /// name, and look up the device's voucher. Answer [`Answer::Found`]. Anybody can have sent this.
+    Find(Box<Concealed>),
+    /// Is this device in a secure state, and welcome? Hold it against a [`Watch`](crate::provisioning::Watch) and a
+    /// [`Policy`](crate::attestation::Policy), and answer [`Answer::Appraised`]. A resume is logged nowhere else, so make
+    /// the watch durable before you let one go on: else two devices that share a store both resume.
     Appraise(Box<Visitor>),
     /// Which subscription is for this transaction? The same txn gets the same SUPI, and a
     /// higher epoch each time. Answer [`Answer::Reserved`].
@@ -64,16 +72,41 @@ pub struct Visitor {
     pub operation: Operation,
     /// Its request counter. One that is not above the last one means a clone, or an old session.
     pub counter: Counter,
+    /// When this session began: the date at message_1.
+    pub since: Date,
     /// What it has.
     pub state: DeviceState,
-    /// Evidence of its state, bound to this session by `th_3`.
+    /// Evidence of its state.
     pub evidence: Option<Vec<u8>>,
-    /// TH_3.
-    pub th_3: Hash,
+    /// What the evidence has to be bound to: [`attestation::binding`](crate::attestation::binding) of this session.
+    pub evidence_nonce: Hash,
+    /// Whether it was shown its voucher in message_2. If not, [`Admission::voucher`] has to have it.
+    pub entitled: bool,
+    /// Its request for a voucher with a nonce, to be passed on to its maker: see
+    /// [`VoucherRequest`](crate::trust::voucher::VoucherRequest).
+    pub voucher_request: Option<Vec<u8>>,
     /// Numbers of algorithm sets that it runs.
     pub algorithms: Vec<u64>,
     /// Receipts that it holds, not verified yet.
     pub receipts: Vec<Vec<u8>>,
+}
+
+/// A device whose name was revealed, and what makes this operator its owner.
+#[derive(Debug)]
+pub struct Found {
+    /// What [`Concealed::reveal`] made of it.
+    pub device: Revealed,
+    /// The device's voucher chain: see [`voucher`](crate::trust::voucher).
+    pub voucher: Vec<u8>,
+}
+
+/// A device that may have a subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// On what evidence. Only a [`Policy`](crate::attestation::Policy) makes one.
+    pub verdict: Verdict,
+    /// The device's voucher chain, for one that has not seen it yet.
+    pub voucher: Option<Vec<u8>>,
 }
 
 /// A credential for the core network (UDM, HSS, AuC).
@@ -145,8 +178,11 @@ pub struct Recalled {
 /// An answer to a [`Question`].
 #[derive(Debug)]
 pub enum Answer {
+    /// To [`Question::Find`]; `None` if the name is not revealed, or there is no voucher for that device. The peer does not
+    /// notice which.
+    Found(Option<Found>),
     /// To [`Question::Appraise`]: welcome, or why not.
-    Appraised(Result<(), Code>),
+    Appraised(Result<Admission, Code>),
     /// To [`Question::Reserve`].
     Reserved(Result<Reservation, Code>),
     /// To [`Question::ComputeOpc`], or why there is none.
@@ -165,9 +201,25 @@ pub(super) const TOO_LONG: Misuse = Misuse::Parameter("SUCI data and service pro
 token::portable_as_sent!(Supi, Algorithm);
 
 token::portable! {
-    Visitor { device, txn, operation, counter, state, evidence, th_3, algorithms, receipts }
+    Visitor {
+        device, txn, operation, counter, since, state, evidence, evidence_nonce, entitled, voucher_request, algorithms,
+        receipts
+    }
     CoreCredential { supi, counter, epoch, algorithm, k, opc, sqn }
     Reservation { supi, epoch, sqn, management_field, suci, profile }
+}
+
+/// As in the log.
+impl Portable for Verdict {
+    fn save(&self, w: &mut Writer<'_>) {
+        let mut bytes = Vec::new();
+        // Writing to a vector does not fail.
+        let _ = ciborium::into_writer(self, &mut bytes);
+        w.bytes(&bytes);
+    }
+    fn load(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        ciborium::from_reader(r.bytes()?).map_err(|_| Malformed::Syntax)
+    }
 }
 
 impl Portable for OwnedPart {

@@ -2,7 +2,8 @@
 //!
 //! The nonce is the record's number, from 0, never used again. What is authenticated besides the text: the direction,
 //! the protocol version, TH_4 and the hash of the package, so that both sides speak of the same package in the same
-//! session or not at all.
+//! session or not at all. What is sealed is the text in a byte string, and zeros up to a multiple of
+//! [`PADDING_CLASS`](crate::provisioning::message::PADDING_CLASS), so that its length tells little.
 
 use alloc::vec::Vec;
 
@@ -10,10 +11,10 @@ use crate::{
     cose::encrypt0::{self, Encrypt0},
     crypto::{Crypto, Hash, Secret, SecretBytes},
     edhoc::{Session, token},
-    error::{Backend, Error, Misbehaved, Misuse},
+    error::{Backend, Error, Malformed, Misbehaved, Misuse},
     identity::Role,
-    provisioning::message::VERSION,
-    wire,
+    provisioning::message::{PADDING_CLASS, VERSION},
+    wire::{self, Reader},
 };
 
 /// Exporter label of the key for records from the device to the operator.
@@ -79,19 +80,27 @@ impl Channel {
         let number = self.send.next;
         // Used up before it is used: a failure in between skips a number and never repeats one.
         self.send.next = number.checked_add(1).ok_or(Misuse::NotNow("record numbers are used up"))?;
-        encrypt0::seal(&self.send.key, Some(number), &self.send.aad, plaintext, crypto)
+        let text = SecretBytes::new(wire::encode_with(|w| w.bytes(plaintext)));
+        let len = text.bytes().len().next_multiple_of(PADDING_CLASS);
+        let mut padded = SecretBytes::new(Vec::with_capacity(len));
+        padded.buffer().extend_from_slice(text.bytes());
+        padded.buffer().resize(len, 0);
+        encrypt0::seal(&self.send.key, Some(number), &self.send.aad, padded.bytes(), crypto)
     }
 
     /// Opens a record, and moves on only if it was a new one from the peer.
     pub(super) fn open(&mut self, record: &[u8], crypto: &dyn Crypto) -> Result<SecretBytes, Error> {
         let record: Encrypt0<'_> = wire::decode(record)?;
         let number = record.partial_iv.ok_or(Misbehaved::UnexpectedMessage)?;
-        let plaintext = record.open(&self.receive.key, &self.receive.aad, crypto)?;
+        let padded = record.open(&self.receive.key, &self.receive.aad, crypto)?;
         if number < self.receive.next {
             return Err(Misbehaved::Replayed.into());
         }
         self.receive.next = number.checked_add(1).ok_or(Misbehaved::Replayed)?;
-        Ok(plaintext)
+        let mut reader = Reader::new(padded.bytes())?;
+        let text = SecretBytes::new(reader.bytes()?.to_vec());
+        let zeros = reader.rest().iter().all(|byte| *byte == 0);
+        if zeros && padded.bytes().len().is_multiple_of(PADDING_CLASS) { Ok(text) } else { Err(Malformed::TrailingBytes.into()) }
     }
 }
 

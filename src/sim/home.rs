@@ -1,4 +1,4 @@
-//! An operator's own systems, in memory: the pool of SUPIs, OP, the log, the core network.
+//! An operator's own systems, in memory: the pool of SUPIs, OP, vouchers, the log, the core network.
 //!
 //! It answers the questions of the operator machine as a database, an HSM and a UDM would. Read it as an example of what
 //! each answer has to guarantee.
@@ -6,6 +6,7 @@
 use alloc::{
     boxed::Box,
     collections::{BTreeMap, BTreeSet},
+    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -15,14 +16,19 @@ use arrayvec::ArrayString;
 use crate::{
     aka::{self, Ind, Milenage, Sqn, Vector, milenage, sqn::Profile},
     credential::{HomeKey, ServiceProfile, SuciData, Txn},
-    crypto::{Rng, Secret},
-    error::{Backend, Code},
-    identity::{DeviceId, Supi},
+    attestation::Policy,
+    crypto::{Agreement, Rng, Secret},
+    error::{Backend, Code, Error},
+    identity::{DeviceId, PeerName, Supi},
     provisioning::{
-        log::LogEntry,
-        message::Operation,
-        question::{Answer, CoreCredential, OwnedPart, Question, Recalled, Reservation},
+        log::{LogEntry, Quarantined},
+        question::{
+            Admission, Answer, CoreCredential, Found, OwnedPart, Question, Recalled, Reservation, Visitor,
+        },
+        watch::{Refusal, Watch},
     },
+    sim::maker,
+    trust::concealed::Concealed,
 };
 
 /// The home network's public key for SUCI: Profile B test data, TS 33.501 §C.4.4.
@@ -35,7 +41,6 @@ const HOME_KEY: [u8; 33] = [
 const MANAGEMENT_FIELD: [u8; 2] = [0x80, 0x00];
 
 /// An operator's systems.
-#[derive(Debug)]
 pub struct Home {
     op: Secret<16>,
     pool: Vec<Supi>,
@@ -43,13 +48,23 @@ pub struct Home {
     reserved: BTreeMap<String, Supi>,
     /// The last epoch offered to each device.
     epochs: BTreeMap<String, u32>,
-    /// The highest request counter logged for each device.
-    counters: BTreeMap<String, (u32, u32)>,
+    /// What is watched of each device.
+    watches: BTreeMap<String, Watch>,
+    /// The key that devices conceal their names under, and its number.
+    concealing: Option<(u8, Box<dyn Agreement>)>,
+    /// Voucher chains, by the name of the device.
+    vouchers: BTreeMap<PeerName, Vec<u8>>,
     /// Devices that have signed for a subscription.
     confirmed: BTreeSet<String>,
     /// The log, in CBOR, as a database would hold it.
     log: Vec<Vec<u8>>,
     core: BTreeMap<Supi, CoreCredential>,
+}
+
+impl core::fmt::Debug for Home {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Home").field("core", &self.core).finish_non_exhaustive()
+    }
 }
 
 impl Home {
@@ -60,32 +75,84 @@ impl Home {
             pool,
             reserved: BTreeMap::new(),
             epochs: BTreeMap::new(),
-            counters: BTreeMap::new(),
+            watches: BTreeMap::new(),
+            concealing: None,
+            vouchers: BTreeMap::new(),
             confirmed: BTreeSet::new(),
             log: Vec::new(),
             core: BTreeMap::new(),
         }
     }
 
+    /// Systems with published test keys and eight free SUPIs, of the operator of [`identities`](super::identities), which owns
+    /// the device there.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn laboratory() -> Result<Self, Error> {
+        let supis = (0..8).rev().map(|number| format!("00101000000000{number}").parse());
+        let mut home = Self::new(Secret::from_slice(&[0xcd; 16])?, supis.collect::<Result<_, _>>()?)
+            .revealing(maker::home_key()?.id(), Box::new(maker::home_private()?));
+        let name = maker::device_name()?;
+        home.own(name, maker::voucher(&name, &maker::operator_public_key()?)?);
+        Ok(home)
+    }
+
+    /// Lets devices conceal their names under this key, which has this number.
+    #[must_use]
+    pub fn revealing(mut self, number: u8, key: Box<dyn Agreement>) -> Self {
+        self.concealing = Some((number, key));
+        self
+    }
+
+    /// Owns this device: `voucher` is a chain.
+    pub fn own(&mut self, device: PeerName, voucher: Vec<u8>) {
+        self.vouchers.insert(device, voucher);
+    }
+
     /// Answers a question of the operator machine.
     pub fn answer(&mut self, question: Question) -> Answer {
         match question {
-            Question::Appraise(visitor) => {
-                let device = visitor.device.device_id().to_string();
-                let counter = (visitor.counter.request, visitor.counter.retry);
-                let fresh = self.counters.get(&device).is_none_or(|highest| counter > *highest);
-                // An offer brings its counter into the log; a resume has no offer.
-                if fresh && visitor.operation == Operation::Resume {
-                    self.counters.insert(device, counter);
-                }
-                Answer::Appraised(if fresh { Ok(()) } else { Err(Code::Conflict) })
-            }
+            Question::Find(concealed) => Answer::Found(self.find(&concealed)),
+            Question::Appraise(visitor) => Answer::Appraised(self.appraise(&visitor)),
             Question::Reserve { device, .. } => Answer::Reserved(self.reserve(&device)),
             Question::ComputeOpc { k } => Answer::Opc(Ok(milenage::opc(&k, &self.op))),
             Question::Log(entry) => Answer::Logged(self.log(&entry)),
             Question::PutIntoCore(credential) => Answer::CoreReady(self.put_into_core(*credential)),
             Question::Recall { device, txn } => Answer::Recalled(Ok(self.recall(&device, &txn))),
         }
+    }
+
+    fn find(&self, concealed: &Concealed) -> Option<Found> {
+        let (_, key) = self.concealing.as_ref().filter(|(number, _)| *number == concealed.key_id())?;
+        let device = concealed.reveal(&**key).ok()?;
+        let voucher = self.vouchers.get(device.name())?.clone();
+        Some(Found { device, voucher })
+    }
+
+    /// First whether it is one device and the same, then whether it is secure.
+    fn appraise(&mut self, visitor: &Visitor) -> Result<Admission, Code> {
+        let device = visitor.device.device_id().to_string();
+        let watch = self.watches.entry(device.clone()).or_default();
+        match watch.admit(visitor) {
+            Ok(admitted) => *watch = admitted,
+            Err(refusal) => {
+                if let Refusal::Alarm(alarm) = refusal {
+                    *watch = watch.quarantine(alarm);
+                    let counter = (visitor.counter.request, visitor.counter.retry);
+                    let entry = LogEntry::Quarantined(Quarantined { device, alarm, counter });
+                    self.log.push(entry.to_cbor().map_err(|_| Code::TryLater)?);
+                }
+                return Err(refusal.code());
+            }
+        }
+        let verdict = Policy::without_evidence("laboratory");
+        let voucher = match &visitor.voucher_request {
+            _ if visitor.entitled => None,
+            Some(request) => maker::answer(request, visitor.device.public_key()).ok(),
+            None => self.vouchers.get(visitor.device.name()).cloned(),
+        };
+        Ok(Admission { verdict, voucher })
     }
 
     fn reserve(&mut self, device: &DeviceId) -> Result<Reservation, Code> {
@@ -123,14 +190,21 @@ impl Home {
     fn log(&mut self, entry: &LogEntry) -> Result<(), Code> {
         match entry {
             LogEntry::Offered(offered) => {
-                if self.counters.get(&offered.device).is_some_and(|highest| offered.counter <= *highest) {
+                if self.watches.get(&offered.device).is_none_or(|watch| offered.counter != watch.counter()) {
                     return Err(Code::Conflict);
                 }
-                self.counters.insert(offered.device.clone(), offered.counter);
             }
             LogEntry::Confirmed(confirmed) => {
                 self.confirmed.insert(confirmed.device.clone());
+                let offered = self.entries().filter_map(|entry| match entry {
+                    LogEntry::Offered(offered) if offered.txn == confirmed.txn => Some(offered),
+                    _ => None,
+                });
+                if let (Some(offered), Some(watch)) = (offered.last(), self.watches.get(&confirmed.device)) {
+                    self.watches.insert(confirmed.device.clone(), watch.confirm(&offered));
+                }
             }
+            LogEntry::Quarantined(_) => {}
         }
         self.log.push(entry.to_cbor().map_err(|_| Code::TryLater)?);
         Ok(())
@@ -158,6 +232,11 @@ impl Home {
             }
             _ => recalled,
         })
+    }
+
+    /// What is watched of a device.
+    pub fn watch(&self, device: &DeviceId) -> Option<&Watch> {
+        self.watches.get(&device.to_string())
     }
 
     /// The log, oldest entry first.

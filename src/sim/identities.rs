@@ -17,6 +17,7 @@ use crate::{
     crypto::rustcrypto::RustCrypto,
     error::Result,
     identity::{Domain, Role},
+    sim::maker,
     trust::{Anchor, MemoryAnchors, Pinned},
 };
 
@@ -102,7 +103,7 @@ pub fn operator_root() -> &'static [u8] {
     pki!("operator-root.der")
 }
 
-/// What a factory-new device was given: one anchor for operators, and nothing else.
+/// What a factory-new device was given: one anchor for operators and its maker's key for vouchers, and nothing else.
 pub fn factory_anchors() -> MemoryAnchors {
     trusting(Role::Operator, operator_root(), &[], None)
 }
@@ -138,6 +139,10 @@ fn trusting(role: Role, root: &[u8], chain: &[&[u8]], ccs: Option<&[u8]>) -> Mem
         anchors.add_anchor(Anchor::from_certificate(root, role, Domain::Test)?)?;
         if !chain.is_empty() {
             anchors.add_chain(role, chain, &RustCrypto)?;
+        }
+        // Whatever operators it trusts, a device is made by one maker.
+        if role == Role::Operator {
+            anchors.add_maker(maker::maker()?)?;
         }
         if let Some(ccs) = ccs {
             anchors.add_pinned(Pinned::from_ccs(ccs, role, Domain::Test, &RustCrypto)?)?;

@@ -16,19 +16,20 @@ pub mod home;
 pub mod identities;
 pub mod kit;
 pub mod link;
+pub mod maker;
 
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
 use crate::{
     aka::{self, Vector},
     credential::SoftUsim,
-    crypto::{Hash, Rng, Secret, rustcrypto::RustCrypto},
+    crypto::{Hash, Rng, rustcrypto::RustCrypto},
     edhoc::OwnCredential,
     error::{Backend, Error, Result},
     identity::{Domain, Role, Supi},
     provisioning::{
         Millis,
-        device::{self, Device, Met, Platform, Subscription},
+        device::{self, Device, Introduction, Met, Platform, Subscription},
         operator::{self, Desk, Operator},
         question::Question,
     },
@@ -190,11 +191,13 @@ impl World {
         let world = Self {
             now: Millis(0),
             store: MemoryStore::new(),
-            home: Home::new(
-                Secret::from_slice(&[0xcd; 16]).expect("sixteen bytes"),
-                (0..8).filter_map(|number| alloc::format!("00101000000000{number}").parse().ok()).rev().collect(),
+            home: Home::laboratory().expect("fixed keys"),
+            device_config: device::Config::new(
+                own(&identities::device_chain()).expect("two"),
+                maker::device_name().expect("a name"),
+                Domain::Test,
+                Introduction::VoucherFirst(maker::home_key().expect("a key")),
             ),
-            device_config: device::Config::new(own(&identities::device_chain()).expect("two"), Domain::Test),
             operator_config: operator::Config::new(own(&identities::operator_chain()).expect("two"), Domain::Test),
             attempts: 20,
             device_keys: keys(identities::device_key()).expect("a scalar"),
@@ -331,7 +334,7 @@ impl World {
             rng: &mut self.rng,
             keys: &self.operator_keys,
             anchors: &self.operator_anchors,
-            date: TODAY,
+            date: Date(TODAY.0.saturating_add(now.0 / 1000)),
         };
         let result = operator.handle_message(&frame.bytes, now, &mut desk);
         watch(now, &Event::Received { by: Role::Operator, result });
@@ -405,6 +408,7 @@ impl World {
             rng: &mut self.rng,
             keys: &self.device_keys,
             anchors: &self.device_anchors,
+            attester: None,
             subscriptions: &mut self.store,
             usim: &mut SoftUsim,
             date: None,

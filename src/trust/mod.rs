@@ -25,6 +25,7 @@
 //! Not here: `x5bag`, `x5u` (RFC 9360), C509, revocation; an ID_CRED_x of more than one header parameter.
 
 pub mod ccs;
+pub mod concealed;
 pub mod cwt;
 pub mod voucher;
 pub mod x509;

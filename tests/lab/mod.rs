@@ -5,18 +5,19 @@ use core::fmt::Debug;
 
 use remote_provisioning::{
     aka::Challenge,
+    attestation::Policy,
     credential::{Installed, Offered, SoftUsim, Usim},
     crypto::{Crypto, HASH_LEN, Hash, PublicKey, Rng, Secret, SecretBytes, Signature, rustcrypto::RustCrypto},
     edhoc::{Opened, OwnCredential, Seal},
     error::{Backend, Code, Error},
     identity::{Domain, PeerName},
     provisioning::{
-        Answer, Desk, Device, Millis, Operator, Platform, Question,
-        device::{self, Subscription, authenticate, subscription},
+        Admission, Answer, Desk, Device, Millis, Operator, Platform, Question,
+        device::{self, Introduction, Subscription, authenticate, subscription},
         log::LogEntry,
         operator,
     },
-    sim::{IDENTITY, SeededRng, TODAY, home::Home, identities},
+    sim::{IDENTITY, SeededRng, TODAY, home::Home, identities, maker},
     store::{
         Commit, KeyId, KeyStore, Slot, SubscriptionStore,
         memory::{MemoryKeyStore, MemoryStore},
@@ -165,6 +166,8 @@ pub(crate) struct Lab {
     pub(crate) operator_anchors: MemoryAnchors,
     /// The device's calendar.
     pub(crate) date: Option<Date>,
+    /// The operator's: every session begins a second after the one before.
+    pub(crate) today: Date,
     /// A question that is answered with a no, by the name of [`name`].
     pub(crate) refusing: Option<(&'static str, Code)>,
     /// A question that is not answered.
@@ -184,24 +187,33 @@ pub(crate) fn chain(chain: &[&[u8]]) -> OwnCredential {
 impl Lab {
     /// A factory-new device and an operator with eight free SUPIs.
     pub(crate) fn new(seed: u64) -> Self {
-        let pool = (0..8).rev().map(|number| format!("00101000000000{number}").parse().unwrap()).collect();
+        let introduction = Introduction::VoucherFirst(maker::home_key().unwrap());
+        let name = maker::device_name().unwrap();
         Self {
             now: Millis(1_000),
             rng: Source { seeded: SeededRng::new(seed), good_for: None },
             store: Store { memory: MemoryStore::new(), good_for: None },
             card: Card::default(),
-            home: Home::new(Secret::from_slice(&[0xcd; 16]).unwrap(), pool),
-            device_config: device::Config::new(chain(&identities::device_chain()), Domain::Test),
+            home: Home::laboratory().unwrap(),
+            device_config: device::Config::new(chain(&identities::device_chain()), name, Domain::Test, introduction),
             operator_config: operator::Config::new(chain(&identities::operator_chain()), Domain::Test),
             device_keys: Keys::new(identities::device_key()),
             operator_keys: Keys::new(identities::operator_key()),
             device_anchors: identities::device_anchors(),
             operator_anchors: identities::operator_anchors(),
             date: None,
+            today: TODAY,
             refusing: None,
             stopping: None,
             travelling: None,
         }
+    }
+
+    /// One whose device is shown its voucher last.
+    pub(crate) fn voucher_last(seed: u64) -> Self {
+        let mut lab = Self::new(seed);
+        lab.device_config.introduction = Introduction::VoucherLast { request: false };
+        lab
     }
 
     /// One whose device has a credential that the operator confirmed and the device has not been told of.
@@ -217,6 +229,7 @@ impl Lab {
             rng: &mut self.rng,
             keys: &self.device_keys,
             anchors: &self.device_anchors,
+            attester: None,
             subscriptions: &mut self.store,
             usim: &mut self.card,
             date: self.date,
@@ -229,7 +242,7 @@ impl Lab {
             rng: &mut self.rng,
             keys: &self.operator_keys,
             anchors: &self.operator_anchors,
-            date: TODAY,
+            date: self.today,
         }
     }
 
@@ -238,7 +251,8 @@ impl Lab {
         Device::start(config, now, &mut self.platform())
     }
 
-    pub(crate) fn operator(&self) -> Operator {
+    pub(crate) fn operator(&mut self) -> Operator {
+        self.today.0 += 1;
         Operator::new(self.operator_config.clone())
     }
 
@@ -391,6 +405,7 @@ impl Lab {
             .map(|entry| match entry {
                 LogEntry::Offered(_) => "offered",
                 LogEntry::Confirmed(_) => "confirmed",
+                LogEntry::Quarantined(_) => "quarantined",
             })
             .collect()
     }
@@ -400,7 +415,7 @@ impl Lab {
         let Some((held, true)) = self.held() else { panic!("not confirmed: {:?}", self.held()) };
         let offered = self.home.entries().filter_map(|entry| match entry {
             LogEntry::Offered(offered) => Some(offered),
-            LogEntry::Confirmed(_) => None,
+            LogEntry::Confirmed(_) | LogEntry::Quarantined(_) => None,
         });
         let offered = offered.last().unwrap();
         assert_eq!((offered.supi.as_str(), offered.epoch), (held.supi.as_str(), held.epoch));
@@ -471,12 +486,13 @@ pub(crate) struct FromOperator {
 /// What a question is called here.
 pub(crate) fn name(question: &Question) -> &'static str {
     match question {
+        Question::Find(_) => "find",
         Question::Appraise(_) => "appraise",
         Question::Reserve { .. } => "reserve",
         Question::ComputeOpc { .. } => "opc",
         Question::Log(LogEntry::Offered(_)) => "log offer",
         Question::PutIntoCore(_) => "core",
-        Question::Log(LogEntry::Confirmed(_)) => "log confirm",
+        Question::Log(LogEntry::Confirmed(_) | LogEntry::Quarantined(_)) => "log confirm",
         Question::Recall { .. } => "recall",
     }
 }
@@ -484,6 +500,7 @@ pub(crate) fn name(question: &Question) -> &'static str {
 /// A no to a question that can be answered with one.
 pub(crate) fn no(question: &Question, code: Code) -> Answer {
     match question {
+        Question::Find(_) => Answer::Found(None),
         Question::Appraise(_) => Answer::Appraised(Err(code)),
         Question::Reserve { .. } => Answer::Reserved(Err(code)),
         Question::Log(_) => Answer::Logged(Err(code)),
@@ -491,6 +508,11 @@ pub(crate) fn no(question: &Question, code: Code) -> Answer {
         Question::ComputeOpc { .. } => Answer::Opc(Err(code)),
         Question::Recall { .. } => Answer::Recalled(Err(code)),
     }
+}
+
+/// A yes to "appraise".
+pub(crate) fn admission() -> Admission {
+    Admission { verdict: Policy::without_evidence("laboratory"), voucher: None }
 }
 
 /// What is inside an error, without its class.

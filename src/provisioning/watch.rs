@@ -1,0 +1,132 @@
+//! One identity in two places: what an operator keeps of each device to notice it.
+//!
+//! ```text
+//! Appraise ─▶ Watch::admit(visitor)  ─▶ the row to store, by compare-and-set, with what the request leads to
+//!                 │                       Stale: an old session that woke up; refuse it, nothing has happened
+//!                 └─ Alarm ─▶ Watch::quarantine ─▶ no credential until a person has looked
+//! Log(Confirmed) ─▶ Watch::confirm
+//! ```
+//!
+//! A device makes its request counter durable before it asks, and repeats none. So a counter that comes back, in a session
+//! that began after the one with the higher counter did, means that there are two devices with one identity, or that one was set back
+//! to an older state of its memory. The same goes for a device that says it lacks what it has signed for, and for one that
+//! holds another voucher head than the one it accepted. Which of two devices is the true one cannot be told from here.
+//!
+//! When the session began matters: else whoever holds back a device's message_3 and lets it go later could have the device
+//! put into quarantine.
+
+use serde::{Deserialize, Serialize};
+
+use super::{log::Offered, question::Visitor};
+use crate::{crypto::Hash, error::Code};
+
+/// What an operator keeps of a device. Store it beside the log, one row for each [`DeviceId`](crate::identity::DeviceId).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// The highest request counter: request and retry.
+    counter: (u32, u32),
+    /// When the session that it came in began, in seconds since 1970.
+    since: u64,
+    /// Epoch of the credential that the device has signed for last; 0 before the first.
+    epoch: u32,
+    /// Owner epoch that it has signed for.
+    owner_epoch: u32,
+    /// The voucher head that belongs to it.
+    #[serde(with = "serde_bytes")]
+    head: Option<Hash>,
+    quarantined: Option<Alarm>,
+}
+
+/// Why a device is not trusted any more: there is a second one, or an older state of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Alarm {
+    /// Its request counter went back: a clone, or a memory set back.
+    #[error("request counter went back")]
+    Counter,
+    /// It lacks a credential or an owner that it has signed for: a clone made before, or a memory set back.
+    #[error("device state went back")]
+    State,
+    /// It holds another voucher head in the same owner epoch: two owners, or two devices.
+    #[error("two voucher heads in one owner epoch")]
+    Heads,
+}
+
+/// Why a request is not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// An older session of the same device; the device has gone on since.
+    #[error("an older session")]
+    Stale,
+    /// Quarantine, from now on.
+    #[error("alarm: {0}")]
+    Alarm(Alarm),
+    /// In quarantine already.
+    #[error("in quarantine: {0}")]
+    Quarantined(Alarm),
+}
+
+impl Refusal {
+    /// What the device is told.
+    pub const fn code(self) -> Code {
+        match self {
+            Self::Stale => Code::TryLater,
+            Self::Alarm(_) | Self::Quarantined(_) => Code::Quarantined,
+        }
+    }
+}
+
+impl Watch {
+    /// Holds a request against what is known, and gives the row as it is to be with the request.
+    ///
+    /// # Errors
+    /// [`Refusal`]: on an alarm, store [`Watch::quarantine`] of this row.
+    pub fn admit(&self, visitor: &Visitor) -> Result<Self, Refusal> {
+        if let Some(alarm) = self.quarantined {
+            return Err(Refusal::Quarantined(alarm));
+        }
+        let counter = (visitor.counter.request, visitor.counter.retry);
+        if counter <= self.counter {
+            // Begun in the same second: the benefit of the doubt, and no credential.
+            let before = visitor.since.0 <= self.since;
+            return Err(if before { Refusal::Stale } else { Refusal::Alarm(Alarm::Counter) });
+        }
+        let state = &visitor.state;
+        if state.active.unwrap_or_default() < self.epoch || state.owner_epoch < self.owner_epoch {
+            return Err(Refusal::Alarm(Alarm::State));
+        }
+        if state.owner_epoch == self.owner_epoch && self.head != state.voucher_head {
+            return Err(Refusal::Alarm(Alarm::Heads));
+        }
+        Ok(Self { counter, since: visitor.since.0, owner_epoch: state.owner_epoch, head: state.voucher_head, ..*self })
+    }
+
+    /// The row once the device has signed for what it was offered.
+    #[must_use]
+    pub fn confirm(&self, offered: &Offered) -> Self {
+        let Offered { epoch, owner_epoch, voucher_head, .. } = *offered;
+        Self { epoch, owner_epoch, head: Some(voucher_head), ..self.clone() }
+    }
+
+    /// The row of a device that nobody gets a credential for until [`Watch::release`].
+    #[must_use]
+    pub fn quarantine(&self, alarm: Alarm) -> Self {
+        Self { quarantined: Some(alarm), ..self.clone() }
+    }
+
+    /// Why it is in quarantine, if it is.
+    pub const fn quarantined(&self) -> Option<Alarm> {
+        self.quarantined
+    }
+
+    /// The highest request counter: request and retry.
+    pub const fn counter(&self) -> (u32, u32) {
+        self.counter
+    }
+
+    /// A person has looked, and the device that comes next is taken as it is.
+    #[must_use]
+    pub fn release(&self) -> Self {
+        Self::default()
+    }
+}

@@ -22,10 +22,10 @@ use remote_provisioning::{
     identity::Domain,
     provisioning::{
         Desk, Device, Millis, Operator, Platform,
-        device::{self, Action},
+        device::{self, Action, Introduction},
         operator,
     },
-    sim::{IDENTITY, SeededRng, TODAY, home::Home},
+    sim::{IDENTITY, SeededRng, TODAY, home::Home, maker},
     store::memory::MemoryStore,
 };
 
@@ -114,7 +114,7 @@ impl Run {
 }
 
 fn home() -> Home {
-    Home::new(Secret::zeroed(), vec!["001010000000001".parse().unwrap()])
+    Home::laboratory().unwrap()
 }
 
 /// A device and its world.
@@ -134,7 +134,9 @@ impl<'a> Phone<'a> {
     }
 
     fn start(&mut self) -> Vec<u8> {
-        let config = device::Config::new(self.side.own.clone(), Domain::Test);
+        let introduction = Introduction::VoucherLast { request: false };
+        let config =
+            device::Config::new(self.side.own.clone(), maker::device_name().unwrap(), Domain::Test, introduction);
         let device = self.with(|_, platform| Device::start(config, Millis(0), platform).unwrap());
         self.device = Some(device);
         self.sent().unwrap()
@@ -163,6 +165,7 @@ impl<'a> Phone<'a> {
             rng: &mut self.rng,
             keys: &*self.side.keys,
             anchors: &self.side.anchors,
+            attester: None,
             subscriptions: &mut self.store,
             usim: &mut SoftUsim,
             date: None,

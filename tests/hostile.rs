@@ -37,7 +37,7 @@ use remote_provisioning::{
     },
     sim::{IDENTITY, SeededRng, identities, maker},
     store::{KeyStore, Slot},
-    trust::{self, Candidates, CredentialId, MemoryAnchors},
+    trust::{self, Candidates, CredentialId, MemoryAnchors, voucher::outline},
     wire::{self, Raw, Writer},
 };
 
@@ -247,8 +247,11 @@ impl Draft {
 }
 
 fn package_offer(txn: Txn, sealed: &[u8]) -> Vec<u8> {
-    let voucher = maker::voucher(&maker::device_name().unwrap(), &maker::operator_public_key().unwrap()).unwrap();
-    wire::encode(&Offer::Package(PackageOffer { txn, sealed, voucher: Some(&voucher) }))
+    wire::encode(&Offer::Package(PackageOffer { txn, sealed, voucher: Some(&voucher()) }))
+}
+
+fn voucher() -> Vec<u8> {
+    maker::voucher(&maker::device_name().unwrap(), &maker::operator_public_key().unwrap()).unwrap()
 }
 
 /// An array or a map of less than 23 entries gets one more.
@@ -336,6 +339,13 @@ fn offers_that_are_not_right_install_nothing() {
             offer
         })
     };
+    let sealed_bytes = |change: fn(&mut Vec<u8>)| -> Make {
+        Box::new(move |met| {
+            let mut sealed = Draft::honest(met.txn).seal(met.handshake.session());
+            change(&mut sealed);
+            package_offer(met.txn, &sealed)
+        })
+    };
     let refusal = |txn: fn(Txn) -> Txn, code: u64| -> Make {
         Box::new(move |met| {
             wire::encode_with(|w| {
@@ -378,7 +388,7 @@ fn offers_that_are_not_right_install_nothing() {
         ("another txn within", sealed(|draft| draft.txn[0] ^= 1), Some(NOT_AUTHENTIC)),
         ("another domain", sealed(|draft| draft.domain = Domain::Production), Some(NOT_AUTHENTIC)),
         ("from another session", Box::new(move |met| package_offer(met.txn, &elsewhere)), Some(NOT_AUTHENTIC)),
-        ("a changed byte", outer(|offer| *offer.last_mut().unwrap() ^= 1), Some(NOT_AUTHENTIC)),
+        ("a changed byte", sealed_bytes(|sealed| *sealed.last_mut().unwrap() ^= 1), Some(NOT_AUTHENTIC)),
         (
             "with a partial IV",
             Box::new(|met| {
@@ -768,9 +778,14 @@ fn hellos_that_are_not_right_get_no_message_2() {
         ("three entries", raw(b"\x83\x01\x01\xf6"), range),
         ("six entries", raw(b"\x86\x01\x01\xf6\xf6\x41a\x00"), range),
         (
-            "a concealed id and a relay",
-            of(Hello { concealed_id: Some(Raw(b"\x82\x01\x02")), relay: Some([1; 32]), ..hello() }),
-            None,
+            "a relay that it did not come through",
+            of(Hello { relay: Some([1; 32]), ..hello() }),
+            Some(Misbehaved::WrongRelay.into()),
+        ),
+        (
+            "a concealed id that is none",
+            of(Hello { concealed_id: Some(Raw(b"\x82\x01\x02")), ..hello() }),
+            Some(malformed(Malformed::WrongType)),
         ),
         ("a cookie of 64", of(Hello { cookie: Some(&[1; 64]), ..hello() }), None),
         ("a cookie of 65", of(Hello { cookie: Some(&[1; 65]), ..hello() }), Some(malformed(Malformed::TooLong))),
@@ -907,7 +922,7 @@ fn install(lab: &mut Lab, txn: Txn) -> Installed {
         supi_hash: supi_hash(&txn, &installed.supi, &RustCrypto),
         epoch: installed.epoch,
         package_hash: installed.package_hash,
-        owner_epoch: 0,
+        owner_epoch: 1,
     };
     let package_hash = installed.package_hash;
     Installed { operator: asked.operator, session, txn, res: installed.res.bytes().to_vec(), receipt, package_hash }
@@ -1044,7 +1059,7 @@ fn only_the_devices_own_confirm_confirms() {
         (
             "a receipt of another owner",
             |it, lab| {
-                it.receipt.owner_epoch = 1;
+                it.receipt.owner_epoch = 2;
                 it.record().seal(&it.confirm(lab))
             },
             Some(WRONG_RECEIPT),
@@ -1159,8 +1174,9 @@ fn only_a_receipt_for_what_is_in_use_resumes() {
         ("nothing in use", |claim| claim.state.active = None, Some(DECLINED)),
         ("another epoch in use", |claim| claim.state.active = Some(2), Some(DECLINED)),
         ("another last receipt", |claim| claim.other_head = true, Some(DECLINED)),
-        ("another owner", |claim| claim.state.owner_epoch = 1, Some(DECLINED)),
-        ("a receipt of another owner", |claim| claim.receipt.owner_epoch = 1, Some(DECLINED)),
+        ("another owner", |claim| claim.state.owner_epoch = 2, Some(DECLINED)),
+        ("another voucher", |claim| claim.state.voucher_head = Some([1; 32]), Some(DECLINED)),
+        ("a receipt of another owner", |claim| claim.receipt.owner_epoch = 2, Some(DECLINED)),
         ("a receipt of another txn", |claim| claim.receipt.txn = [9; 16], Some(DECLINED)),
         ("a receipt of another domain", |claim| claim.receipt.domain = Domain::Production, Some(DECLINED)),
         ("a receipt of another SUPI", |claim| claim.receipt.supi_hash[0] ^= 1, Some(DECLINED)),
@@ -1171,7 +1187,12 @@ fn only_a_receipt_for_what_is_in_use_resumes() {
     for (at, change, expected) in cases {
         let mut lab = Lab::voucher_last(8);
         let it = install(&mut lab, [7; 16]); // And `confirm` is lost.
-        let state = DeviceState { active: Some(it.receipt.epoch), ..request().state };
+        let state = DeviceState {
+            active: Some(it.receipt.epoch),
+            owner_epoch: 1,
+            voucher_head: Some(outline(&voucher(), &RustCrypto).unwrap().head),
+            ..request().state
+        };
         let (txn, receipt) = (it.txn, it.receipt);
         let mut claim =
             Claim { txn, receipt, state, earlier: vec![], key_of_operator: false, omit: false, other_head: false };

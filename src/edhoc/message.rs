@@ -278,7 +278,12 @@ pub(super) fn encode_plaintext(c_r: Option<&ConnectionId>, id_cred: &[u8], proof
 }
 
 /// How long a plaintext is with a proof of this length.
-pub(super) fn plaintext_len(c_r: Option<&ConnectionId>, id_cred: &[u8], proof_len: usize, ead: &[EadItem<'_>]) -> usize {
+pub(super) fn plaintext_len(
+    c_r: Option<&ConnectionId>,
+    id_cred: &[u8],
+    proof_len: usize,
+    ead: &[EadItem<'_>],
+) -> usize {
     encode_plaintext(c_r, id_cred, &alloc::vec![0; proof_len], &encode_ead(ead)).len()
 }
 

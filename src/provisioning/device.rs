@@ -25,8 +25,8 @@ use crate::{
     provisioning::{
         Millis, is_key_store,
         message::{
-            self, Complete, Confirm, Counter, DeviceState, Event, Hello, MAX_CHOICES, MAX_RECEIPTS, Offer,
-            Operation, PackageOffer, Receipt, Request, Terms,
+            self, Complete, Confirm, Counter, DeviceState, Event, Hello, MAX_CHOICES, MAX_RECEIPTS, Offer, Operation,
+            PackageOffer, Receipt, Request, Terms,
         },
         record::Channel,
     },

@@ -29,10 +29,12 @@ use crate::{
         Millis, is_key_store,
         log::{Confirmed, LogEntry, Offered},
         message::{
-            self, Complete, Confirm, Event, Hello, Offer, Operation, PackageOffer, Receipt, Refusal,
-            Request, Status, Terms,
+            self, Complete, Confirm, Event, Hello, Offer, Operation, PackageOffer, Receipt, Refusal, Request, Status,
+            Terms,
         },
-        question::{Admission, Answer, CoreCredential, Found, OwnedPart, Question, Recalled, Reservation, TOO_LONG, Visitor},
+        question::{
+            Admission, Answer, CoreCredential, Found, OwnedPart, Question, Recalled, Reservation, TOO_LONG, Visitor,
+        },
         record::Channel,
     },
     store::KeyStore,
@@ -642,9 +644,7 @@ impl Operator {
                 let Admission { verdict, voucher } = admission;
                 let (shown, voucher) = match (case.shown.take(), voucher) {
                     (Some(shown), _) => (shown, None),
-                    (None, Some(voucher)) => {
-                        (self.outline(&voucher, case.visitor.device.name(), desk)?, Some(voucher))
-                    }
+                    (None, Some(voucher)) => (self.outline(&voucher, case.visitor.device.name(), desk)?, Some(voucher)),
                     (None, None) => return self.refuse(case, Code::NotEntitled, desk),
                 };
                 self.ask(Question::Reserve { device, txn });
@@ -766,13 +766,15 @@ impl Operator {
             return self.refuse(case, Code::Conflict, desk);
         };
         let receipt = Receipt::verify(encoded, device.public_key(), desk.crypto)?;
-        let Offered { supi, epoch, package_hash, owner_epoch, .. } = &recalled.offered;
+        let Offered { supi, epoch, package_hash, owner_epoch, voucher_head, .. } = &recalled.offered;
         let supi: Supi = supi.parse().map_err(|_| Backend::Store)?;
         let named = Named { supi: &supi, epoch: *epoch, package_hash: *package_hash, owner_epoch: *owner_epoch };
         let expected = self.receipt(&case.visitor, &named, desk.crypto);
         let fits = Receipt { sequence: receipt.sequence, previous: receipt.previous, ..expected } == receipt;
-        // And it is where the device stands: this credential is in use, and nothing came after.
-        let stands = state.active == Some(*epoch) && state.last_receipt == Some(desk.crypto.sha256(&[encoded]));
+        // And it is where the device stands: this credential is in use, under this owner, and nothing came after.
+        let stands = state.active == Some(*epoch)
+            && (state.owner_epoch, state.voucher_head) == (*owner_epoch, Some(*voucher_head))
+            && state.last_receipt == Some(desk.crypto.sha256(&[encoded]));
         if !fits || !stands {
             return self.refuse(case, Code::Conflict, desk);
         }

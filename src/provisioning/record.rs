@@ -100,7 +100,11 @@ impl Channel {
         let mut reader = Reader::new(padded.bytes())?;
         let text = SecretBytes::new(reader.bytes()?.to_vec());
         let zeros = reader.rest().iter().all(|byte| *byte == 0);
-        if zeros && padded.bytes().len().is_multiple_of(PADDING_CLASS) { Ok(text) } else { Err(Malformed::TrailingBytes.into()) }
+        if zeros && padded.bytes().len().is_multiple_of(PADDING_CLASS) {
+            Ok(text)
+        } else {
+            Err(Malformed::TrailingBytes.into())
+        }
     }
 }
 

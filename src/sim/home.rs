@@ -15,16 +15,14 @@ use arrayvec::ArrayString;
 
 use crate::{
     aka::{self, Ind, Milenage, Sqn, Vector, milenage, sqn::Profile},
-    credential::{HomeKey, ServiceProfile, SuciData, Txn},
     attestation::Policy,
+    credential::{HomeKey, ServiceProfile, SuciData, Txn},
     crypto::{Agreement, Rng, Secret},
     error::{Backend, Code, Error},
     identity::{DeviceId, PeerName, Supi},
     provisioning::{
         log::{LogEntry, Quarantined},
-        question::{
-            Admission, Answer, CoreCredential, Found, OwnedPart, Question, Recalled, Reservation, Visitor,
-        },
+        question::{Admission, Answer, CoreCredential, Found, OwnedPart, Question, Recalled, Reservation, Visitor},
         watch::{Refusal, Watch},
     },
     sim::maker,

@@ -131,7 +131,8 @@ impl Concealed {
     /// [`Untrusted::Authentication`] if it was made for another key, or damaged; what [`Agreement::agree`] says; [`Malformed`]
     /// if what was concealed is no name. Answer the machine as if the device were not known, whichever it is.
     pub fn reveal(&self, key: &dyn Agreement) -> Result<Revealed> {
-        let (public, rest) = self.output.split_at_checked(key.group().public_key_len()).ok_or(Malformed::WrongLength)?;
+        let (public, rest) =
+            self.output.split_at_checked(key.group().public_key_len()).ok_or(Malformed::WrongLength)?;
         let text_len = rest.len().checked_sub(TAG_LEN).ok_or(Malformed::WrongLength)?;
         let (ciphertext, tag) = rest.split_at_checked(text_len).ok_or(Malformed::WrongLength)?;
         let mut shared = Secret::zeroed();

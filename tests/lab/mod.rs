@@ -10,7 +10,7 @@ use remote_provisioning::{
     crypto::{Crypto, HASH_LEN, Hash, PublicKey, Rng, Secret, SecretBytes, Signature, rustcrypto::RustCrypto},
     edhoc::{Opened, OwnCredential, Seal},
     error::{Backend, Code, Error},
-    identity::{Domain, PeerName},
+    identity::{Domain, PeerName, Role},
     provisioning::{
         Admission, Answer, Desk, Device, Millis, Operator, Platform, Question,
         device::{self, Introduction, Subscription, authenticate, subscription},
@@ -22,7 +22,7 @@ use remote_provisioning::{
         Commit, KeyId, KeyStore, Slot, SubscriptionStore,
         memory::{MemoryKeyStore, MemoryStore},
     },
-    trust::{Date, MemoryAnchors},
+    trust::{Date, MemoryAnchors, Pinned},
     wire::Reader,
 };
 
@@ -216,6 +216,27 @@ impl Lab {
         lab
     }
 
+    /// One whose sides have raw keys, known to each other by `kid`.
+    pub(crate) fn raw(seed: u64) -> Self {
+        let mut lab = Self::new(seed);
+        let pinned = |ccs, role| {
+            OwnCredential::pinned(IDENTITY, &Pinned::from_ccs(ccs, role, Domain::Test, &RustCrypto).unwrap()).unwrap()
+        };
+        lab.device_config.own = pinned(identities::raw_device_ccs(), Role::Device);
+        lab.device_config.name = "IOT-0001-0000-0002".parse().unwrap();
+        lab.operator_config.own = pinned(identities::raw_operator_ccs(), Role::Operator);
+        lab.device_keys = Keys::new(identities::raw_device_key());
+        lab.operator_keys = Keys::new(identities::raw_operator_key());
+        lab.own();
+        lab
+    }
+
+    /// The device's maker says that the operator owns it.
+    pub(crate) fn own(&mut self) {
+        let (name, key) = (self.device_config.name, self.operator_keys.public_key(IDENTITY).unwrap());
+        self.home.own(name, maker::voucher(&name, &key).unwrap());
+    }
+
     /// One whose device has a credential that the operator confirmed and the device has not been told of.
     pub(crate) fn unconfirmed(seed: u64) -> Self {
         let mut lab = Self::new(seed);
@@ -325,7 +346,9 @@ impl Lab {
         let mut session = Session { device, operator: self.operator(), messages: Vec::new() };
         session.messages.extend(from_device(&mut session.device).sent);
         while session.messages.len() < messages {
+            let before = session.messages.len();
             self.step(&mut session).unwrap();
+            assert!(session.messages.len() > before, "nobody says anything more");
         }
         session
     }

@@ -25,7 +25,8 @@ use remote_provisioning::{
         device::{self, Action},
         message::{Complete, EAD_LABEL, Offer, PackageOffer, Refusal, Request, Status, Terms},
     },
-    sim::{SeededRng, TODAY, identities as ids},
+    sim::{IDENTITY, SeededRng, TODAY, identities as ids, maker},
+    store::KeyStore,
     trust,
     wire::{self, Wire},
 };
@@ -212,7 +213,7 @@ fn liar(judge: &mut Judge, cast: Cast, input: &mut Input<'_>) {
     let mut accepted = message.accept(device, &own, &Memo).unwrap();
     let request = accepted.ead().take(EAD_LABEL).unwrap().value.unwrap().to_vec();
     let txn = wire::decode::<Request<'_>>(&request).unwrap().txn;
-    let (offer, hash) = offer(&txn, accepted.session(), input);
+    let (offer, hash) = offer(&txn, cast, accepted.session(), input);
     let ead_4 = forged::Items::new(&offer, input);
     let (session, message_4) = accepted.write(&ead_4.items(), &Memo).unwrap();
     let _ = judge.deliver(&message_4);
@@ -238,7 +239,7 @@ fn liar(judge: &mut Judge, cast: Cast, input: &mut Input<'_>) {
 }
 
 /// An offer, and the hash of its package.
-fn offer(txn: &Txn, session: &Session, input: &mut Input<'_>) -> (Vec<u8>, [u8; 32]) {
+fn offer(txn: &Txn, cast: Cast, session: &Session, input: &mut Input<'_>) -> (Vec<u8>, [u8; 32]) {
     let wrong = [0xee; 16];
     let named = *input.choose(&[txn, txn, txn, &wrong]);
     let offer = match input.byte() % 4 {
@@ -250,7 +251,10 @@ fn offer(txn: &Txn, session: &Session, input: &mut Input<'_>) -> (Vec<u8>, [u8; 
         _ => {
             let sealed = sealed(txn, session, input);
             let hash = package_hash(&sealed, &Memo);
-            let offer = wire::encode(&Offer::Package(PackageOffer { txn: *named, sealed: &sealed }));
+            let key = cast.operator().keys.public_key(IDENTITY).unwrap();
+            let voucher = input.mutated(&maker::voucher(&cast.device().name, &key).unwrap());
+            let voucher = (!cast.voucher_first()).then_some(voucher.as_slice());
+            let offer = wire::encode(&Offer::Package(PackageOffer { txn: *named, sealed: &sealed, voucher }));
             return (input.mutated(&offer), hash);
         }
     };

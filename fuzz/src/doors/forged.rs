@@ -5,7 +5,7 @@ use remote_provisioning::{
     crypto::{Hash, Secret},
     edhoc::{EadItem, OwnCredential, Session},
     identity::Role,
-    provisioning::message::{EAD_LABEL, VERSION},
+    provisioning::message::{EAD_LABEL, PADDING_CLASS, VERSION},
     sim::IDENTITY,
     wire,
 };
@@ -76,5 +76,7 @@ pub(crate) fn record(from: Role, session: &Session, package_hash: &Hash, number:
         w.bytes(session.th_4());
         w.bytes(package_hash);
     });
-    encrypt0::seal(&key, Some(number), &aad, text, &Memo).unwrap()
+    let mut padded = wire::encode_with(|w| w.bytes(text));
+    padded.resize(padded.len().next_multiple_of(PADDING_CLASS), 0);
+    encrypt0::seal(&key, Some(number), &aad, &padded, &Memo).unwrap()
 }

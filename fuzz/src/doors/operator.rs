@@ -225,12 +225,17 @@ fn stranger(judge: &mut Judge, script: &Script, place: &mut Place, bytes: &[u8])
     if first && !known && result.is_ok() {
         place.lost = true;
         place.next = 2;
-        assert_eq!(sent.len(), 1);
+        assert!(sent.len() == 1 || matches!(judge.asked, Some(Question::Find(_))));
     } else if result.is_ok() {
         assert!(known, "only a repetition is answered");
         assert!(sent.len() <= 1 && sent.iter().all(|again| said.contains(again)), "and as before");
     }
-    assert_eq!(judge.asked.is_some(), asked && judge.finished.is_none(), "nothing is asked for a stranger");
+    let finds = first && matches!(judge.asked, Some(Question::Find(_)));
+    assert_eq!(
+        judge.asked.is_some(),
+        finds || asked && judge.finished.is_none(),
+        "nothing else is asked for a stranger"
+    );
     if !place.lost && result.is_err() {
         assert!(sent.iter().all(|message| is_error_message(message)));
     }
@@ -240,7 +245,7 @@ fn stranger(judge: &mut Judge, script: &Script, place: &mut Place, bytes: &[u8])
 fn wrong_answer(judge: &mut Judge, place: &mut Place, input: &mut Input<'_>) {
     let answer = match input.byte() % 8 {
         0 => Answer::Appraised(Err(Code::DeviceNotAccepted)),
-        1 => Answer::Appraised(Ok(())),
+        1 => Answer::Found(None),
         2 => Answer::Reserved(Err(Code::PoolEmpty)),
         3 => Answer::Opc(Ok(Secret::zeroed())),
         4 => Answer::Logged(Err(Code::Conflict)),
@@ -250,7 +255,8 @@ fn wrong_answer(judge: &mut Judge, place: &mut Place, input: &mut Input<'_>) {
     };
     let fits = matches!(
         (&judge.asked, &answer),
-        (Some(Question::Appraise(_)), Answer::Appraised(_))
+        (Some(Question::Find(_)), Answer::Found(_))
+            | (Some(Question::Appraise(_)), Answer::Appraised(_))
             | (Some(Question::Reserve { .. }), Answer::Reserved(_))
             | (Some(Question::ComputeOpc { .. }), Answer::Opc(_))
             | (Some(Question::Log(_)), Answer::Logged(_))
@@ -306,6 +312,7 @@ fn liar(judge: &mut Judge, cast: Cast, input: &mut Input<'_>) {
         },
         evidence: None,
         receipts: None,
+        voucher_request: None,
     });
     let ead_3 = forged::Items::new(&request, input);
     let (handshake, message_3) = message.write(&own, &ead_3.items(), &player.keys, &Memo).unwrap();

@@ -88,6 +88,7 @@ fn messages() -> Vec<Seed> {
         state: state.clone(),
         evidence: Some(&[3; 5]),
         receipts: Some(core::iter::once([4; 9].as_slice()).collect()),
+        voucher_request: Some(&[5; 6]),
     };
     let profile = ServiceProfile {
         gpsi: ArrayString::from("msisdn-1").ok(),
@@ -109,7 +110,10 @@ fn messages() -> Vec<Seed> {
         ("hello", wire::encode(&hello)),
         ("terms", wire::encode(&terms)),
         ("request", wire::encode(&request)),
-        ("package-offer", wire::encode(&Offer::Package(PackageOffer { txn, sealed: &[5; 20] }))),
+        (
+            "package-offer",
+            wire::encode(&Offer::Package(PackageOffer { txn, sealed: &[5; 20], voucher: Some(&[6; 7]) })),
+        ),
         ("status", wire::encode(&Offer::Status(Status { txn, acknowledged: 1 }))),
         ("refusal", wire::encode(&Offer::Refusal(refusal))),
         ("confirm", wire::encode(&Confirm { txn, res: &[1; 8], receipt: &[6; 7] })),

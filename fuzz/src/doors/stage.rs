@@ -7,18 +7,17 @@ use std::{
 
 use remote_provisioning::{
     credential::SoftUsim,
-    crypto::Secret,
     edhoc::{Method, OwnCredential, Suite},
     error::Error,
-    identity::{Domain, Role},
+    identity::{Domain, PeerName, Role},
     provisioning::{
         Millis,
-        device::{self, Device, Platform, Subscription},
+        device::{self, Device, Introduction, Platform, Subscription},
         operator::{self, Desk, Operator},
         question::Answer,
     },
-    sim::{IDENTITY, SeededRng, TODAY, home::Home, identities as ids},
-    store::memory::MemoryStore,
+    sim::{IDENTITY, SeededRng, TODAY, home::Home, identities as ids, maker},
+    store::{KeyStore, memory::MemoryStore},
     trust::{MemoryAnchors, Pinned},
 };
 
@@ -29,6 +28,7 @@ pub(crate) const METHODS: [Method; 4] =
 
 /// A party: its credential and its key.
 pub(crate) struct Player {
+    pub(crate) name: PeerName,
     pub(crate) own: OwnCredential,
     pub(crate) keys: MemoKeys,
 }
@@ -45,11 +45,12 @@ fn props() -> &'static Props {
     static PROPS: OnceLock<Props> = OnceLock::new();
     let players = |role, chain: [&[u8]; 2], key, ccs, raw_key| {
         let pinned = Pinned::from_ccs(ccs, role, Domain::Test, &Memo).unwrap();
-        let keys = |key| MemoKeys::new(IDENTITY, key);
+        let player = |name, own, key| Player { name, own, keys: MemoKeys::new(IDENTITY, key) };
+        let name = maker::device_name().unwrap();
         [
-            Player { own: OwnCredential::chain(IDENTITY, &chain).unwrap(), keys: keys(key) },
-            Player { own: OwnCredential::thumbprint(IDENTITY, chain[0], &Memo), keys: keys(key) },
-            Player { own: OwnCredential::pinned(IDENTITY, &pinned).unwrap(), keys: keys(raw_key) },
+            player(name, OwnCredential::chain(IDENTITY, &chain).unwrap(), key),
+            player(name, OwnCredential::thumbprint(IDENTITY, chain[0], &Memo), key),
+            player(*pinned.peer().name(), OwnCredential::pinned(IDENTITY, &pinned).unwrap(), raw_key),
         ]
     };
     PROPS.get_or_init(|| Props {
@@ -89,6 +90,11 @@ impl Cast {
         METHODS[usize::from(self.method)]
     }
 
+    /// With hashes, the voucher comes first.
+    pub(crate) const fn voucher_first(self) -> bool {
+        self.naming == 1
+    }
+
     pub(crate) fn suite(self) -> Suite {
         Suite::ALL[usize::from(self.suite)]
     }
@@ -120,7 +126,13 @@ pub(crate) struct Phone {
 
 impl Phone {
     pub(crate) fn start(cast: Cast, mut store: MemoryStore, seed: u64) -> Result<Self, Error> {
-        let mut config = device::Config::new(cast.device().own.clone(), Domain::Test);
+        let player = cast.device();
+        let introduction = if cast.voucher_first() {
+            Introduction::VoucherFirst(maker::home_key().unwrap())
+        } else {
+            Introduction::VoucherLast { request: false }
+        };
+        let mut config = device::Config::new(player.own.clone(), player.name, Domain::Test, introduction);
         config.method = cast.method();
         config.suites = vec![cast.suite()];
         let (now, mut rng) = (Millis(0), SeededRng::new(seed));
@@ -151,7 +163,7 @@ fn platform<'a>(
     usim: &'a mut SoftUsim,
 ) -> Platform<'a> {
     let (keys, anchors) = (&cast.device().keys, cast.anchors(Role::Device));
-    Platform { crypto: &Memo, rng, keys, anchors, subscriptions: store, usim, date: None }
+    Platform { crypto: &Memo, rng, keys, anchors, attester: None, subscriptions: store, usim, date: None }
 }
 
 /// An operator and its world.
@@ -224,8 +236,9 @@ pub(crate) const OPERATOR_SEED: u64 = 2;
 
 /// The stores of both sides before the exchange.
 pub(crate) fn opening(cast: Cast, plot: Plot) -> (MemoryStore, Home) {
-    let pool = ["001010000000001", "001010000000002"].map(|supi| supi.parse().unwrap());
-    let home = Home::new(Secret::from_slice(&[0xcd; 16]).unwrap(), pool.to_vec());
+    let mut home = Home::laboratory().unwrap();
+    let key = cast.operator().keys.public_key(IDENTITY).unwrap();
+    home.own(cast.device().name, maker::voucher(&cast.device().name, &key).unwrap());
     let store = MemoryStore::new();
     if plot == Plot::Provision {
         return (store, home);

@@ -1,13 +1,17 @@
 //! A factory-new device becomes a subscriber, both sides in one process, over a simulated link.
 //!
-//! The plot: a device that holds an IDevID key, its certificate chain and one operator anchor meets its home operator,
-//! which holds a chain of its own, one manufacturer anchor, an OP value and eight free SUPIs. They run EDHOC method 0 in
-//! suite -24, derive K on both sides, prove with a real AKA run that they hold the same one, and the device attaches.
+//! The plot: a device that holds an IDevID key, its certificate chain, one operator anchor and its maker's key meets its
+//! home operator, which holds a chain of its own, one manufacturer anchor, the maker's voucher for the device, an OP value
+//! and eight free SUPIs. They run EDHOC method 0 in suite -24; the operator shows the voucher, the device evidence of its
+//! state; they derive K on both sides, prove with a real AKA run that they hold the same one, and the device attaches.
 //!
 //! ```text
 //! cargo run --example provision
 //! cargo run --example provision -- --loss 0.3 --seed 7     a link that loses messages; it still ends well
 //! cargo run --example provision -- --tamper 4              one byte of message 4 is flipped; it ends with an error
+//! cargo run --example provision -- --fault list            what else can be wrong, and is refused
+//! cargo run --example provision -- --fault clone           one of them
+//! cargo run --example provision -- --ambient               a device without evidence, under a policy that says so
 //! ```
 //!
 //! Exit code 0: the device is a subscriber and has attached. 1: the exchange failed. 2: wrong usage.
@@ -20,10 +24,16 @@
     reason = "an example talks to a person, and counts what it itself made"
 )]
 
+#[path = "provision/faults.rs"]
+mod faults;
+
 use std::process::ExitCode;
+
+use faults::{FAULTS, Fault};
 
 use remote_provisioning::{
     aka::{self, keys},
+    attestation::Policy,
     cose::encrypt0::Encrypt0,
     credential::SoftUsim,
     crypto::{equal, rustcrypto::RustCrypto},
@@ -40,16 +50,21 @@ use remote_provisioning::{
     wire::{self, Kind, Reader},
 };
 
-const USAGE: &str = "usage: provision [--loss SHARE] [--seed NUMBER] [--tamper MESSAGE]
+const USAGE: &str = "usage: provision [--loss SHARE] [--seed NUMBER] [--tamper MESSAGE] [--fault NAME] [--ambient]
   --loss SHARE      the link loses this share of the messages, 0 to 0.7 (default 0)
   --seed NUMBER     the run follows from this number (default 1)
-  --tamper MESSAGE  one byte of this message is flipped whenever it is sent, 1 to 6";
+  --tamper MESSAGE  one byte of this message is flipped whenever it is sent, 1 to 6
+  --fault NAME      something is wrong, and is refused; `--fault list` lists what
+  --ambient         the device cannot attest, and the policy says that it need not";
 
 #[derive(Default)]
 struct Options {
     loss: f64,
     seed: u64,
     tamper: Option<usize>,
+    fault: Option<&'static Fault>,
+    list: bool,
+    ambient: bool,
 }
 
 fn main() -> ExitCode {
@@ -60,6 +75,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if options.list {
+        FAULTS.iter().for_each(|(name, meaning, _)| println!("{name:<18} {meaning}"));
+        return ExitCode::SUCCESS;
+    }
     match story(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -72,13 +91,22 @@ fn main() -> ExitCode {
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
     let mut options = Options { seed: 1, ..Options::default() };
     while let Some(name) = arguments.next() {
-        if !["--loss", "--seed", "--tamper"].contains(&name.as_str()) {
+        if name == "--ambient" {
+            options.ambient = true;
+            continue;
+        }
+        if !["--loss", "--seed", "--tamper", "--fault"].contains(&name.as_str()) {
             return Err(format!("unknown option {name}"));
         }
         let value = arguments.next().ok_or(format!("{name} needs a value"))?;
         let bad = || format!("{name} {value}: not a number in its range");
         match name.as_str() {
             "--loss" => options.loss = value.parse().ok().filter(|loss| (0.0..=0.7).contains(loss)).ok_or_else(bad)?,
+            "--fault" if value == "list" => options.list = true,
+            "--fault" => {
+                let unknown = || format!("--fault {value}: no such fault; see --fault list");
+                options.fault = Some(FAULTS.iter().find(|(name, ..)| *name == value).ok_or_else(unknown)?);
+            }
             "--seed" => options.seed = value.parse().map_err(|_| bad())?,
             _ => options.tamper = Some(value.parse().ok().filter(|number| (1..=6).contains(number)).ok_or_else(bad)?),
         }
@@ -91,7 +119,16 @@ fn story(options: &Options) -> Result<(), Error> {
     if let Some(number) = options.tamper {
         world = world.tampering(number);
     }
-    cast();
+    if options.ambient {
+        world.attestation = None;
+        world.home.policy = Policy::without_evidence("ambient tags")?;
+    }
+    cast(&world);
+    if let Some((name, meaning, make)) = options.fault {
+        println!("FAULT     {name}: {meaning}\n");
+        world.attempts = 1;
+        world = make(world)?;
+    }
     let before = world.store.fingerprint();
     let mut teller = Teller::default();
     let result = world.run(&mut |now, event| teller.tell(now, event));
@@ -133,11 +170,14 @@ fn story(options: &Options) -> Result<(), Error> {
     attach(&mut world, &subscription, options.seed)
 }
 
-fn cast() {
+fn cast(world: &World) {
     let size = |chain: &[&[u8]]| chain.iter().map(|certificate| certificate.len()).sum::<usize>();
     let (device, operator) = (size(&identities::device_chain()), size(&identities::operator_chain()));
-    println!("Device    IDevID key, chain of 2 certificates ({device} B), 1 operator anchor, no clock");
-    println!("Operator  key, chain of 2 certificates ({operator} B), 1 manufacturer anchor, OP, 8 free SUPIs");
+    println!(
+        "Device    IDevID key, chain of 2 certificates ({device} B), 1 operator anchor, its maker's key, no clock"
+    );
+    println!("Operator  key, chain of 2 certificates ({operator} B), 1 manufacturer anchor, the device's voucher,");
+    println!("          OP, 8 free SUPIs, policy \"{}\"", world.home.policy.name());
     println!("Profile   EDHOC method 0 (both sign), suite -24, test domain; identities are published test data\n");
 }
 
@@ -199,8 +239,10 @@ impl Teller {
             Event::Authenticated(met) => {
                 self.device_knows = true;
                 note(Role::Device, &format!("the operator has proved to be {}", met.operator));
-                let voucher = if met.voucher { "a voucher" } else { "no voucher" };
-                note(Role::Device, &format!("terms: evidence formats asked for {:?}, {voucher}", met.evidence_formats));
+                if met.voucher {
+                    note(Role::Device, "its voucher opens and verifies: the maker says that this operator owns me");
+                }
+                note(Role::Device, &format!("terms: evidence formats asked for {:?}", met.evidence_formats));
             }
             Event::Asked(question) => self.asked(question),
             Event::Committed { commits } => {
@@ -265,6 +307,10 @@ impl Teller {
 
     fn asked(&mut self, question: &Question) {
         match question {
+            Question::Find(concealed) => {
+                let key = concealed.key_id();
+                note(Role::Operator, &format!("a concealed name, under home key {key}: looks it up, and its voucher"));
+            }
             Question::Appraise(visitor) => {
                 self.operator_knows = true;
                 self.resuming = visitor.operation == Operation::Resume;
@@ -273,28 +319,33 @@ impl Teller {
                 note(
                     Role::Operator,
                     &format!(
-                        "request: {:?}, txn {}, counter {}.{}, algorithms {:?}, active {:?}, {} receipts held; welcome",
+                        "request: {:?}, txn {}, counter {}.{}, algorithms {:?}, active {:?}, {} receipts held, {} B of evidence",
                         visitor.operation,
                         hex(&visitor.txn[..4]),
                         visitor.counter.request,
                         visitor.counter.retry,
                         visitor.algorithms,
                         visitor.state.active,
-                        visitor.receipts.len()
+                        visitor.receipts.len(),
+                        visitor.evidence.as_ref().map_or(0, Vec::len)
                     ),
                 );
             }
             Question::Reserve { .. } => note(Role::Operator, "sets a SUPI aside for this txn"),
             Question::ComputeOpc { .. } => note(Role::Operator, "K derived from the session; OPc from OP"),
-            Question::Log(LogEntry::Offered(offered)) => note(
-                Role::Operator,
-                &format!(
-                    "DURABLE offered: imsi-{}, epoch {}, package {}…",
-                    offered.supi,
-                    offered.epoch,
-                    hex(&offered.package_hash[..4])
-                ),
-            ),
+            Question::Log(LogEntry::Offered(offered)) => {
+                let verdict = offered.verdict.to_string();
+                verdict.lines().for_each(|line| note(Role::Operator, line.trim_start()));
+                let package = hex(&offered.package_hash[..4]);
+                note(
+                    Role::Operator,
+                    &format!(
+                        "DURABLE offered, with this verdict: imsi-{}, epoch {}, owner epoch {}, package {package}…",
+                        offered.supi, offered.epoch, offered.owner_epoch
+                    ),
+                );
+            }
+            Question::Log(LogEntry::Quarantined(_)) => {}
             Question::Log(LogEntry::Confirmed(confirmed)) => {
                 note(Role::Operator, &format!("DURABLE confirmed: {}", describe_receipt(&confirmed.receipt)));
             }

@@ -251,6 +251,28 @@ pub enum Code {
     EvidenceNotAccepted = 301,
     /// POLICY: the operator has no voucher that makes it the owner of this device.
     NotEntitled = 302,
+    /// POLICY: the evidence does not say that the device booted authorised software only.
+    BootState = 310,
+    /// POLICY: the evidence does not say that the device's debug facilities are as far off as demanded.
+    DebugState = 311,
+    /// POLICY: the evidence shows another life cycle state than demanded, or none.
+    LifeCycle = 312,
+    /// POLICY: the evidence shows software older than demanded, or does not tell its version.
+    SoftwareVersion = 313,
+    /// POLICY: the evidence shows software that is not among the reference values.
+    Measurement = 314,
+    /// POLICY: the device is not of the class that the subscription is for.
+    DeviceClass = 315,
+    /// POLICY: the evidence is about another device than the certificate.
+    EvidenceIdentity = 316,
+    /// POLICY: the evidence was made for another session, another device or another operator.
+    EvidenceNotFresh = 317,
+    /// POLICY: the evidence is not signed by a key that is endorsed for its instance id.
+    EvidenceNotAuthentic = 318,
+    /// POLICY: the evidence has a format that the operator did not ask for.
+    EvidenceFormat = 319,
+    /// POLICY: the evidence was asked for by software outside of the device's secure side.
+    EvidenceCaller = 320,
     /// FATAL: device and operator disagree about what happened; a person has to look.
     Conflict = 400,
     /// FATAL: another device has this one's identity, or this one's memory was set back; a person has to look.
@@ -259,7 +281,7 @@ pub enum Code {
 
 impl Code {
     /// All codes, by number.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 21] = [
         Self::TryLater,
         Self::PoolEmpty,
         Self::NoCommonAlgorithm,
@@ -268,6 +290,17 @@ impl Code {
         Self::DeviceNotAccepted,
         Self::EvidenceNotAccepted,
         Self::NotEntitled,
+        Self::BootState,
+        Self::DebugState,
+        Self::LifeCycle,
+        Self::SoftwareVersion,
+        Self::Measurement,
+        Self::DeviceClass,
+        Self::EvidenceIdentity,
+        Self::EvidenceNotFresh,
+        Self::EvidenceNotAuthentic,
+        Self::EvidenceFormat,
+        Self::EvidenceCaller,
         Self::Conflict,
         Self::Quarantined,
     ];
@@ -297,6 +330,17 @@ impl fmt::Display for Code {
             Self::DeviceNotAccepted => ("POLICY", "device not accepted"),
             Self::EvidenceNotAccepted => ("POLICY", "device state not accepted"),
             Self::NotEntitled => ("POLICY", "no voucher for this device"),
+            Self::BootState => ("POLICY", "boot state not accepted"),
+            Self::DebugState => ("POLICY", "debug state not accepted"),
+            Self::LifeCycle => ("POLICY", "life cycle not accepted"),
+            Self::SoftwareVersion => ("POLICY", "software version not accepted"),
+            Self::Measurement => ("POLICY", "software measurement not accepted"),
+            Self::DeviceClass => ("POLICY", "device class not accepted"),
+            Self::EvidenceIdentity => ("POLICY", "evidence of another device"),
+            Self::EvidenceNotFresh => ("POLICY", "evidence not of this session"),
+            Self::EvidenceNotAuthentic => ("POLICY", "evidence not authentic"),
+            Self::EvidenceFormat => ("POLICY", "evidence format not accepted"),
+            Self::EvidenceCaller => ("POLICY", "evidence asked for by unsecure software"),
             Self::Conflict => ("FATAL", "records conflict"),
             Self::Quarantined => ("FATAL", "two devices with one identity"),
         };

@@ -865,7 +865,7 @@ fn requests_that_are_not_right_log_nothing() {
         ("keys out of order", more(b"\x04\x80"), bad(Malformed::KeyOrder)),
         ("sixteen receipts", of(|request| request.receipts = Some([b"".as_slice(); 16].into_iter().collect())), None),
         ("seventeen receipts", more(&[[0x08, 0x91].as_slice(), &[0x40; 17]].concat()), bad(Malformed::TooLong)),
-        ("evidence", of(|request| request.evidence = Some(b"x")), None),
+        ("no evidence", of(|request| request.evidence = Some(b"x")), no(Code::EvidenceNotAccepted)),
     ];
     cases.extend(values.into_iter().map(|(at, value, expected)| (at, vec![ours(&value)], expected)));
     for (at, ead_3, expected) in cases {

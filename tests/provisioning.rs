@@ -249,8 +249,11 @@ fn request_counters_grow_and_a_request_says_what_the_device_has() {
 
 /// One answer of each kind.
 fn answers() -> Vec<Answer> {
+    let mut lab = Lab::new(2);
+    lab.stopping = Some("appraise");
+    let visitor = appraised(&mut lab).1;
     vec![
-        Answer::Appraised(Ok(admission())),
+        Answer::Appraised(Ok(admission(&visitor))),
         Answer::Reserved(Ok(reservation())),
         Answer::Opc(Ok(Secret::zeroed())),
         Answer::Logged(Ok(())),
@@ -260,6 +263,7 @@ fn answers() -> Vec<Answer> {
         Answer::Reserved(Err(Code::Conflict)),
         Answer::Logged(Err(Code::Conflict)),
         Answer::CoreReady(Err(Code::Conflict)),
+        Answer::Found(None),
     ]
 }
 

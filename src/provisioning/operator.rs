@@ -16,7 +16,7 @@ use alloc::{boxed::Box, collections::VecDeque, string::ToString, vec::Vec};
 
 use crate::{
     aka::{self, Milenage, Output},
-    attestation::{self, Verdict},
+    attestation::{self, Format, Verdict},
     credential::{self, Activation, Algorithm, KeyName, MilenageParameters, Package, Previous},
     crypto::{self, Crypto, Hash, Rng, Secret},
     edhoc::{
@@ -60,7 +60,7 @@ pub struct Config {
     /// SHA-256 over the announcement of the relay that this session came through, if it came through one. A message_1 that
     /// names another is refused, so nobody is taken for forwarding what it did not.
     pub relay: Option<Hash>,
-    /// Evidence formats that it asks for, at most eight: numbers of [`attestation::Format`].
+    /// Evidence formats that it asks for, at most eight: numbers of [`Format`].
     pub evidence_formats: Vec<u64>,
     /// Milliseconds after which a session that nobody goes on with is given up.
     pub patience: u64,
@@ -75,7 +75,7 @@ impl Config {
             methods: alloc::vec![Method::SignSign],
             suites: Suite::ALL.to_vec(),
             relay: None,
-            evidence_formats: attestation::Format::ALL.map(|format| u64::from(format.number())).to_vec(),
+            evidence_formats: [Format::Psa, Format::Eat].map(|format| u64::from(format.number())).to_vec(),
             patience: 300_000,
         }
     }
@@ -642,6 +642,9 @@ impl Operator {
             Operation::Provision if algorithm.is_none() => self.refuse(case, Code::NoCommonAlgorithm, desk),
             Operation::Provision => {
                 let Admission { verdict, voucher } = admission;
+                if !verdict.is_for(&case.visitor.evidence_nonce) {
+                    return Err(Misuse::Parameter("a verdict about another session").into());
+                }
                 let (shown, voucher) = match (case.shown.take(), voucher) {
                     (Some(shown), _) => (shown, None),
                     (None, Some(voucher)) => (self.outline(&voucher, case.visitor.device.name(), desk)?, Some(voucher)),

@@ -15,9 +15,9 @@ use arrayvec::ArrayString;
 
 use crate::{
     aka::{self, Ind, Milenage, Sqn, Vector, milenage, sqn::Profile},
-    attestation::Policy,
+    attestation::{MemoryEndorsements, Policy, TokenVerifier},
     credential::{HomeKey, ServiceProfile, SuciData, Txn},
-    crypto::{Agreement, Rng, Secret},
+    crypto::{Agreement, Rng, Secret, rustcrypto::RustCrypto},
     error::{Backend, Code, Error},
     identity::{DeviceId, PeerName, Supi},
     provisioning::{
@@ -52,6 +52,10 @@ pub struct Home {
     concealing: Option<(u8, Box<dyn Agreement>)>,
     /// Voucher chains, by the name of the device.
     vouchers: BTreeMap<PeerName, Vec<u8>>,
+    /// What evidence has to show.
+    pub policy: Policy,
+    /// What is known of devices' keys and software.
+    pub endorsements: MemoryEndorsements,
     /// Devices that have signed for a subscription.
     confirmed: BTreeSet<String>,
     /// The log, in CBOR, as a database would hold it.
@@ -66,8 +70,8 @@ impl core::fmt::Debug for Home {
 }
 
 impl Home {
-    /// Systems with this OP and these free SUPIs.
-    pub const fn new(op: Secret<16>, pool: Vec<Supi>) -> Self {
+    /// Systems with this OP, these free SUPIs and this policy for evidence.
+    pub const fn new(op: Secret<16>, pool: Vec<Supi>, policy: Policy) -> Self {
         Self {
             op,
             pool,
@@ -76,6 +80,8 @@ impl Home {
             watches: BTreeMap::new(),
             concealing: None,
             vouchers: BTreeMap::new(),
+            policy,
+            endorsements: MemoryEndorsements::new(),
             confirmed: BTreeSet::new(),
             log: Vec::new(),
             core: BTreeMap::new(),
@@ -89,10 +95,11 @@ impl Home {
     /// None in practice.
     pub fn laboratory() -> Result<Self, Error> {
         let supis = (0..8).rev().map(|number| format!("00101000000000{number}").parse());
-        let mut home = Self::new(Secret::from_slice(&[0xcd; 16])?, supis.collect::<Result<_, _>>()?)
+        let mut home = Self::new(Secret::from_slice(&[0xcd; 16])?, supis.collect::<Result<_, _>>()?, maker::policy()?)
             .revealing(maker::home_key()?.id(), Box::new(maker::home_private()?));
         let name = maker::device_name()?;
         home.own(name, maker::voucher(&name, &maker::operator_public_key()?)?);
+        home.endorsements = maker::endorsements(&[maker::device_id()?, maker::raw_device_id()?])?;
         Ok(home)
     }
 
@@ -101,6 +108,11 @@ impl Home {
     pub fn revealing(mut self, number: u8, key: Box<dyn Agreement>) -> Self {
         self.concealing = Some((number, key));
         self
+    }
+
+    /// Owns nothing any more.
+    pub fn disown(&mut self) {
+        self.vouchers.clear();
     }
 
     /// Owns this device: `voucher` is a chain.
@@ -144,7 +156,10 @@ impl Home {
                 return Err(refusal.code());
             }
         }
-        let verdict = Policy::without_evidence("laboratory");
+        let (verifier, nonce) = (TokenVerifier::new(&self.endorsements), &visitor.evidence_nonce);
+        let evidence = visitor.evidence.as_deref();
+        let verdict = self.policy.appraise(&visitor.device.device_id(), evidence, nonce, &verifier, &RustCrypto);
+        let verdict = verdict.map_err(|finding| finding.code())?;
         let voucher = match &visitor.voucher_request {
             _ if visitor.entitled => None,
             Some(request) => maker::answer(request, visitor.device.public_key()).ok(),

@@ -22,6 +22,7 @@ use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
 use crate::{
     aka::{self, Vector},
+    attestation::Attester,
     credential::SoftUsim,
     crypto::{Hash, Rng, rustcrypto::RustCrypto},
     edhoc::OwnCredential,
@@ -36,6 +37,7 @@ use crate::{
     sim::{
         home::Home,
         link::{Fate, Link, Quality},
+        maker::Attestation,
     },
     store::{
         KeyId,
@@ -163,6 +165,8 @@ pub struct World {
     pub operator_config: operator::Config,
     /// Attempts before giving up.
     pub attempts: u32,
+    /// What the device attests with; `None` for one that cannot.
+    pub attestation: Option<Attestation>,
     device_keys: MemoryKeyStore,
     operator_keys: MemoryKeyStore,
     device_anchors: MemoryAnchors,
@@ -200,6 +204,7 @@ impl World {
             ),
             operator_config: operator::Config::new(own(&identities::operator_chain()).expect("two"), Domain::Test),
             attempts: 20,
+            attestation: maker::device_name().and_then(|name| Attestation::new(&name)).ok(),
             device_keys: keys(identities::device_key()).expect("a scalar"),
             operator_keys: keys(identities::operator_key()).expect("a scalar"),
             device_anchors: identities::factory_anchors(),
@@ -403,12 +408,16 @@ impl World {
         work: impl FnOnce(Option<&mut Device>, &mut Platform<'_>) -> T,
     ) -> T {
         let before = self.store.commits();
+        let attester: Option<&dyn Attester> = match &self.attestation {
+            Some(attestation) => Some(attestation),
+            None => None,
+        };
         let mut platform = Platform {
             crypto: &RustCrypto,
             rng: &mut self.rng,
             keys: &self.device_keys,
             anchors: &self.device_anchors,
-            attester: None,
+            attester,
             subscriptions: &mut self.store,
             usim: &mut SoftUsim,
             date: None,

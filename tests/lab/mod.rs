@@ -5,7 +5,7 @@ use core::fmt::Debug;
 
 use remote_provisioning::{
     aka::Challenge,
-    attestation::Policy,
+    attestation::{MemoryEndorsements, Policy, TokenVerifier},
     credential::{Installed, Offered, SoftUsim, Usim},
     crypto::{Crypto, HASH_LEN, Hash, PublicKey, Rng, Secret, SecretBytes, Signature, rustcrypto::RustCrypto},
     edhoc::{Opened, OwnCredential, Seal},
@@ -16,6 +16,7 @@ use remote_provisioning::{
         device::{self, Introduction, Subscription, authenticate, subscription},
         log::LogEntry,
         operator,
+        question::Visitor,
     },
     sim::{IDENTITY, SeededRng, TODAY, home::Home, identities, maker},
     store::{
@@ -189,12 +190,14 @@ impl Lab {
     pub(crate) fn new(seed: u64) -> Self {
         let introduction = Introduction::VoucherFirst(maker::home_key().unwrap());
         let name = maker::device_name().unwrap();
+        let mut home = Home::laboratory().unwrap();
+        home.policy = Policy::without_evidence("bench").unwrap();
         Self {
             now: Millis(1_000),
             rng: Source { seeded: SeededRng::new(seed), good_for: None },
             store: Store { memory: MemoryStore::new(), good_for: None },
             card: Card::default(),
-            home: Home::laboratory().unwrap(),
+            home,
             device_config: device::Config::new(chain(&identities::device_chain()), name, Domain::Test, introduction),
             operator_config: operator::Config::new(chain(&identities::operator_chain()), Domain::Test),
             device_keys: Keys::new(identities::device_key()),
@@ -533,9 +536,13 @@ pub(crate) fn no(question: &Question, code: Code) -> Answer {
     }
 }
 
-/// A yes to "appraise".
-pub(crate) fn admission() -> Admission {
-    Admission { verdict: Policy::without_evidence("laboratory"), voucher: None }
+/// A yes to "appraise", for the device that asked.
+pub(crate) fn admission(visitor: &Visitor) -> Admission {
+    let policy = Policy::without_evidence("bench").unwrap();
+    let verifier = TokenVerifier::new(MemoryEndorsements::new());
+    let verdict =
+        policy.appraise(&visitor.device.device_id(), None, &visitor.evidence_nonce, &verifier, &RustCrypto).unwrap();
+    Admission { verdict, voucher: None }
 }
 
 /// What is inside an error, without its class.

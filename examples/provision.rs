@@ -146,7 +146,7 @@ fn story(options: &Options) -> Result<(), Error> {
                 Some((subscription, _)) => {
                     println!(
                         "The device holds {} whole, not yet confirmed; it resumes at its next start.",
-                        subscription.supi
+                        subscription.id.supi
                     );
                 }
             }
@@ -156,7 +156,10 @@ fn story(options: &Options) -> Result<(), Error> {
             return Err(teller.first_error.unwrap_or(error));
         }
     };
-    println!("\nNew subscription: {}, epoch {}, {:?}", subscription.supi, subscription.epoch, subscription.algorithm);
+    println!(
+        "\nNew subscription: {}, epoch {}, {:?}",
+        subscription.id.supi, subscription.id.epoch, subscription.algorithm
+    );
     let content = world.store.slot(Slot::A)?.ok_or(Backend::Store)?;
     let card = SoftUsim::card(&content)?;
     if let Some(suci) = &card.suci {
@@ -184,7 +187,7 @@ fn cast(world: &World) {
 /// The device attaches with its new credential: 5G AKA (TS 33.501 §6.1.3.2) as far as RES*.
 fn attach(world: &mut World, subscription: &device::Subscription, seed: u64) -> Result<(), Error> {
     println!("\nFirst attach with it:");
-    let vector = world.home.challenge(&subscription.supi, &mut SeededRng::new(seed ^ 0xa77a))?;
+    let vector = world.home.challenge(&subscription.id.supi, &mut SeededRng::new(seed ^ 0xa77a))?;
     println!("  network ─▶ device   RAND {}  AUTN {}", hex(&vector.challenge.rand), hex(&vector.challenge.autn));
     let network = keys::ServingNetworkName::new(&Plmn::new("001", "01")?);
     let rand = &vector.challenge.rand;
@@ -256,7 +259,10 @@ impl Teller {
             }
             Event::Installed(subscription) => note(
                 Role::Device,
-                &format!("package opened, challenge answered: {}, epoch {}", subscription.supi, subscription.epoch),
+                &format!(
+                    "package opened, challenge answered: {}, epoch {}",
+                    subscription.id.supi, subscription.id.epoch
+                ),
             ),
             Event::Completed { acknowledged } => {
                 note(Role::Device, &format!("told complete: the operator has the receipts up to {acknowledged}"));

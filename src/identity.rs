@@ -1,7 +1,8 @@
 //! Who is who: parsed once, valid ever after.
 //!
 //! A device and a subscription have identities of their own, and neither can be made from the other (TS 22.261 §6.14.2):
-//! [`DeviceId`] comes from the manufacturer and never changes; [`Supi`] comes from the operator and may.
+//! [`DeviceId`] comes from the manufacturer and never changes; [`SubscriptionId`] comes from the operator and may. There is
+//! no conversion between them, and neither has a part that the other has.
 
 use core::{fmt, str::FromStr};
 
@@ -60,6 +61,22 @@ impl fmt::Display for Supi {
 impl fmt::Debug for Supi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Supi({})", self.0)
+    }
+}
+
+/// Which subscription: its SUPI, and the epoch of the credential that it is used with. Assigned by the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubscriptionId {
+    /// The SUPI.
+    pub supi: Supi,
+    /// Grows with every credential of this device.
+    pub epoch: u32,
+}
+
+/// `imsi-DIGITS`, and the epoch behind a stroke.
+impl fmt::Display for SubscriptionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.supi, self.epoch)
     }
 }
 

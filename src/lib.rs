@@ -92,7 +92,7 @@
 //! while let Some(action) = device.poll() {
 //!     match action {
 //!         device::Action::Send(bytes) => operator.handle_message(&bytes, now, &mut desk)?,
-//!         device::Action::Installed(subscription) => println!("new subscription: {}", subscription.supi),
+//!         device::Action::Installed(subscription) => println!("new subscription: {}", subscription.id.supi),
 //!         device::Action::Finished(result) => return result,
 //!         // In earnest: a timer that calls `device.handle_timeout`.
 //!         device::Action::WakeAt(_) | device::Action::Authenticated(_) | device::Action::Completed { .. } => {}

@@ -82,7 +82,7 @@ fn a_new_device_becomes_a_subscriber_in_six_messages() {
     );
     assert_eq!((lab.store.memory.commits(), lab.kept()), (3, (false, 0)), "what was acknowledged is not kept");
     assert_eq!(lab.held(), Some((held.0, true)));
-    assert_eq!((held.0.supi.as_str(), held.0.epoch), ("001010000000000", 1));
+    assert_eq!((held.0.id.supi.as_str(), held.0.id.epoch), ("001010000000000", 1));
     lab.assert_complete();
 }
 
@@ -203,7 +203,7 @@ fn after_a_refusal_a_retry_has_the_same_txn_and_the_same_supi() {
         assert_eq!(txns.len(), 1, "{question}: one transaction until it is done");
         let complete = lab.assert_complete();
         assert_eq!(
-            complete.supi.as_str(),
+            complete.id.supi.as_str(),
             "001010000000000",
             "{question}: the first of the pool, and no other was taken"
         );
@@ -396,7 +396,7 @@ fn a_reservation_that_cannot_work_is_misuse_before_anything_is_logged() {
     assert!((3_900..=4_096).contains(&back[0].len()), "{}", back[0].len());
     session.messages.extend(back);
     lab.step(&mut session).unwrap();
-    assert_eq!(lab.held().unwrap().0.supi.as_str(), "001010000000009");
+    assert_eq!(lab.held().unwrap().0.id.supi.as_str(), "001010000000009");
     // The package, the profile it was made of, three times the device's credential.
     assert!((3_900 + 3 * 400..=MAX_TOKEN).contains(&lab.travelling.unwrap()), "{:?}", lab.travelling);
 }
@@ -440,7 +440,7 @@ fn a_power_cut_at_each_step_is_made_good_by_the_next_start() {
         assert!(held.is_none_or(|(held, _)| held == complete), "{messages}: installed once");
         let offers = lab.logged().iter().filter(|entry| **entry == "offered").count();
         assert_eq!(offers, if messages == 4 { 2 } else { 1 }, "{messages}: offered again only if nothing came of it");
-        assert_eq!(complete.epoch, if messages == 4 { 2 } else { 1 }, "{messages}");
+        assert_eq!(complete.id.epoch, if messages == 4 { 2 } else { 1 }, "{messages}");
     }
 }
 
@@ -980,7 +980,7 @@ fn a_challenge_is_answered_once_whatever_happens_in_between() {
 
     lab.run().unwrap();
     let held = lab.held().unwrap().0;
-    let vector = lab.home.challenge(&held.supi, &mut lab.rng).unwrap();
+    let vector = lab.home.challenge(&held.id.supi, &mut lab.rng).unwrap();
     // What was not stored is not said.
     let before = lab.fingerprint();
     lab.store.good_for = Some(0);
@@ -1005,7 +1005,7 @@ fn a_slot_whose_k_and_sqn_do_not_belong_together_is_refused() {
     let mut lab = Lab::new(29);
     lab.run().unwrap();
     let held = lab.held().unwrap().0;
-    let challenge = lab.home.challenge(&held.supi, &mut lab.rng).unwrap().challenge;
+    let challenge = lab.home.challenge(&held.id.supi, &mut lab.rng).unwrap().challenge;
     let content = lab.store.slot(Slot::A).unwrap().unwrap();
     assert!(SoftUsim.authenticate(Slot::A, &content, &challenge).is_ok());
     // Keys 4 and 5 of the map, 16 bytes each, and key 6: 6 bytes of SQN, 16 of what binds it.

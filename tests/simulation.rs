@@ -93,7 +93,7 @@ impl Run {
     /// the log is signed by the device and tells of them.
     fn assert_agreed(&self, held: Subscription) {
         let offered = self.last_offer().expect("what the device holds has been offered");
-        assert_eq!((offered.supi.as_str(), offered.epoch), (held.supi.as_str(), held.epoch));
+        assert_eq!((offered.supi.as_str(), offered.epoch), (held.id.supi.as_str(), held.id.epoch));
         let mut keys = MemoryKeyStore::new();
         keys.insert(IDENTITY, identities::device_key()).unwrap();
         let device = keys.public_key(IDENTITY).unwrap();

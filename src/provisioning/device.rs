@@ -21,7 +21,7 @@ use crate::{
     crypto::{Crypto, Hash, Rng, SecretBytes},
     edhoc::{self, ConnectionId, Method, OwnCredential, PeerError, Session, Suite, initiator},
     error::{Backend, Error, Malformed, Misbehaved, Misuse, Refused, Voucher},
-    identity::{Domain, PeerName, Role, Supi},
+    identity::{Domain, PeerName, Role, SubscriptionId, Supi},
     provisioning::{
         Millis, is_key_store,
         message::{
@@ -158,10 +158,8 @@ pub struct Met {
 /// A subscription that a device has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subscription {
-    /// Its SUPI.
-    pub supi: Supi,
-    /// Its epoch.
-    pub epoch: u32,
+    /// Its SUPI and epoch.
+    pub id: SubscriptionId,
     /// Its algorithm set.
     pub algorithm: Algorithm,
 }
@@ -591,7 +589,7 @@ impl Device {
         self.durable = next;
         self.state = State::AwaitComplete(channel);
         let Installed { supi, epoch, algorithm, .. } = installed;
-        self.actions.push_back(Action::Installed(Subscription { supi, epoch, algorithm }));
+        self.actions.push_back(Action::Installed(Subscription { id: SubscriptionId { supi, epoch }, algorithm }));
         self.send(confirm, now);
         Ok(())
     }
@@ -676,7 +674,7 @@ fn propose(
 pub fn subscription(subscriptions: &dyn SubscriptionStore) -> Result<Option<(Subscription, bool)>, Backend> {
     Ok(Durable::load(subscriptions)?.active.map(|active| {
         let Active { supi, epoch, algorithm, confirmed, .. } = active;
-        (Subscription { supi, epoch, algorithm }, confirmed)
+        (Subscription { id: SubscriptionId { supi, epoch }, algorithm }, confirmed)
     }))
 }
 

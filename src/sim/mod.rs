@@ -457,7 +457,7 @@ impl World {
             Ok(Some((_, true))) if !confirmed => panic!("the device was told complete, the operator has no receipt"),
             Ok(Some((subscription, _))) => {
                 // I1: what the device holds durably, the core accepts.
-                if let Err(error) = self.attach(&subscription.supi) {
+                if let Err(error) = self.attach(&subscription.id.supi) {
                     panic!("the credential does not work: {error}");
                 }
             }

@@ -18,7 +18,7 @@ use remote_provisioning::{
         operator,
         question::Visitor,
     },
-    sim::{IDENTITY, SeededRng, TODAY, home::Home, identities, maker},
+    sim::{IDENTITY, SeededRng, TODAY, home::Home, identities, maker, maker::Attestation},
     store::{
         Commit, KeyId, KeyStore, Slot, SubscriptionStore,
         memory::{MemoryKeyStore, MemoryStore},
@@ -165,6 +165,8 @@ pub(crate) struct Lab {
     pub(crate) operator_keys: Keys,
     pub(crate) device_anchors: MemoryAnchors,
     pub(crate) operator_anchors: MemoryAnchors,
+    /// What the device attests with.
+    pub(crate) attestation: Option<Attestation>,
     /// The device's calendar.
     pub(crate) date: Option<Date>,
     /// The operator's: every session begins a second after the one before.
@@ -204,12 +206,21 @@ impl Lab {
             operator_keys: Keys::new(identities::operator_key()),
             device_anchors: identities::device_anchors(),
             operator_anchors: identities::operator_anchors(),
+            attestation: None,
             date: None,
             today: TODAY,
             refusing: None,
             stopping: None,
             travelling: None,
         }
+    }
+
+    /// One whose operator wants to see evidence, and whose device can give it.
+    pub(crate) fn attested(seed: u64) -> Self {
+        let mut lab = Self::new(seed);
+        lab.home.policy = maker::policy().unwrap();
+        lab.attestation = Some(Attestation::new(&lab.device_config.name).unwrap());
+        lab
     }
 
     /// One whose device is shown its voucher last.
@@ -253,7 +264,10 @@ impl Lab {
             rng: &mut self.rng,
             keys: &self.device_keys,
             anchors: &self.device_anchors,
-            attester: None,
+            attester: match &self.attestation {
+                Some(attestation) => Some(attestation),
+                None => None,
+            },
             subscriptions: &mut self.store,
             usim: &mut self.card,
             date: self.date,
@@ -444,14 +458,14 @@ impl Lab {
             LogEntry::Confirmed(_) | LogEntry::Quarantined(_) => None,
         });
         let offered = offered.last().unwrap();
-        assert_eq!((offered.supi.as_str(), offered.epoch), (held.supi.as_str(), held.epoch));
+        assert_eq!((offered.supi.as_str(), offered.epoch), (held.id.supi.as_str(), held.id.epoch));
         assert_eq!(self.logged().iter().filter(|entry| **entry == "confirmed").count(), 1);
         self.attach(&held);
         held
     }
 
     pub(crate) fn attach(&mut self, held: &Subscription) {
-        let vector = self.home.challenge(&held.supi, &mut self.rng).unwrap();
+        let vector = self.home.challenge(&held.id.supi, &mut self.rng).unwrap();
         let answer = authenticate(&vector.challenge, &mut self.store, &mut SoftUsim).unwrap();
         let remote_provisioning::aka::Answer::Success(keys) = answer else { panic!("{answer:?}") };
         assert_eq!(keys.res, vector.keys.res);

@@ -1,0 +1,106 @@
+//! Two devices with one identity, and one device with an older memory.
+
+use remote_provisioning::{
+    error::Code,
+    provisioning::{log::LogEntry, watch::Alarm},
+    store::memory::MemoryStore,
+};
+
+use super::*;
+
+fn alarms(lab: &Lab) -> Vec<Alarm> {
+    let alarms = lab.home.entries().filter_map(|entry| match entry {
+        LogEntry::Quarantined(quarantined) => Some(quarantined.alarm),
+        _ => None,
+    });
+    alarms.collect()
+}
+
+fn subscribers(lab: &Lab) -> usize {
+    lab.home.subscribers().count()
+}
+
+#[test]
+fn a_second_device_with_the_same_identity_is_quarantined_and_gets_no_second_k() {
+    let mut lab = Lab::attested(1);
+    assert_eq!(lab.run(), Ok(()));
+    let first = core::mem::replace(&mut lab.store.memory, MemoryStore::new());
+    for attempt in 0..3 {
+        assert_eq!(lab.run(), refused(Code::Quarantined), "{attempt}");
+        assert_eq!(lab.held(), None);
+    }
+    assert_eq!((alarms(&lab), subscribers(&lab)), (vec![Alarm::Counter], 1), "one alarm, one subscriber");
+    // What the true one holds still works; what it asks for waits for a person.
+    lab.store.memory = first;
+    lab.assert_complete();
+}
+
+/// The clone runs its counter ahead before it is heard of.
+#[test]
+fn a_clone_that_counts_ahead_is_given_away_by_what_it_lacks() {
+    let mut lab = Lab::attested(2);
+    assert_eq!(lab.run(), Ok(()));
+    lab.store.memory = MemoryStore::new();
+    for _ in 0..5 {
+        lab.session(1);
+    }
+    assert_eq!(lab.run(), refused(Code::Quarantined));
+    assert_eq!((alarms(&lab), subscribers(&lab)), (vec![Alarm::State], 1));
+}
+
+/// Nobody has signed for anything yet: two factory-new devices with one key, one after the other.
+#[test]
+fn of_two_new_devices_the_second_gets_nothing() {
+    let mut lab = Lab::attested(3);
+    lab.session(4); // Served, and its `confirm` is still out.
+    let first = core::mem::replace(&mut lab.store.memory, MemoryStore::new());
+    assert_eq!(lab.run(), refused(Code::Quarantined));
+    assert_eq!((alarms(&lab), subscribers(&lab)), (vec![Alarm::Counter], 1));
+    assert_eq!(lab.held(), None);
+    // Nor the first, from now on: which of the two is the true one, nobody can tell from here.
+    lab.store.memory = first;
+    assert_eq!(lab.run(), refused(Code::Quarantined));
+}
+
+#[test]
+fn a_memory_that_was_set_back_is_recognised() {
+    // At each point of its life an image is taken, and brought back at the end.
+    for messages in 1..=6 {
+        let mut lab = Lab::attested(4);
+        lab.session(messages);
+        let image = lab.store.memory.durable_copy();
+        assert_eq!(lab.run(), Ok(()), "{messages}");
+        let held = subscribers(&lab);
+        lab.store.memory = image;
+        assert_eq!(lab.run(), refused(Code::Quarantined), "{messages}");
+        assert_eq!((alarms(&lab).len(), subscribers(&lab)), (1, held), "{messages}");
+    }
+}
+
+/// Whoever holds back a device's message_3 and lets it go later must not bring it into quarantine.
+#[test]
+fn a_delayed_message_is_no_alarm() {
+    let mut lab = Lab::attested(5);
+    let mut old = lab.session(3);
+    assert_eq!(lab.run(), Ok(()), "the device has given up on that one, and been served in another");
+    let message_3 = old.message(3);
+    lab.tell_operator(&mut old.operator, &message_3).unwrap();
+    let out = lab.serve(&mut old.operator);
+    assert_eq!(out.finished, [Err(Error::Declined(Code::TryLater))]);
+    assert_eq!((alarms(&lab), subscribers(&lab)), (vec![], 1));
+    lab.assert_complete();
+}
+
+/// A person has looked: the device that comes next is taken as it is.
+#[test]
+fn a_released_device_is_served_again() {
+    use remote_provisioning::provisioning::Watch;
+    let watch = Watch::default().quarantine(Alarm::Heads);
+    assert_eq!((watch.quarantined(), watch.release().quarantined()), (Some(Alarm::Heads), None));
+    let stored = {
+        let mut bytes = Vec::new();
+        ciborium::into_writer(&watch, &mut bytes).unwrap();
+        ciborium::from_reader::<Watch, _>(bytes.as_slice()).unwrap()
+    };
+    assert_eq!(stored, watch, "a row in a database");
+}

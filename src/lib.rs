@@ -15,7 +15,8 @@
 //!        │               │                        │
 //!      edhoc            who is this, and a session with them             RFC 9528
 //!        │               │                        │
-//!   trust · credential   chains and pinned keys · the package and K      RFC 5280, TS 33.501
+//!   trust · attestation · credential   whose device · in what state · the package and K
+//!                                                                         RFC 5280, 8366, 9711, 9783, TS 33.501
 //!        │               │                        │
 //!   aka · cose · store   vectors, SQN, 5G keys · signed and sealed · keys and slots
 //!        │
@@ -26,7 +27,7 @@
 //!
 //! | you are | you bring | you start at |
 //! |---|---|---|
-//! | a device firmware engineer | a transport, a [`crypto::Rng`], anchors, a [`store::SubscriptionStore`], a [`store::KeyStore`] and perhaps a [`credential::Usim`] over your secure element | [`Device`] |
+//! | a device firmware engineer | a transport, a [`crypto::Rng`], anchors, a [`store::SubscriptionStore`], a [`store::KeyStore`], an [`attestation::Attester`] and perhaps a [`credential::Usim`] over your secure element | [`Device`] |
 //! | an operator back-end engineer | a transport, a database, a core network | [`Operator`] and its [`Question`](provisioning::Question)s |
 //! | anyone with a SIM problem | K, OPc, RAND | [`aka`] |
 //!
@@ -51,13 +52,14 @@
 //! };
 //!
 //! // What the device was made with: a key, a certificate chain, its name, the key of its home to conceal that name under,
-//! // an anchor for operators, and the key of its maker, who says which operator owns it.
+//! // an anchor for operators, the key of its maker, who says which operator owns it, and a root of trust that attests.
 //! let mut device_keys = MemoryKeyStore::new();
 //! device_keys.insert(IDENTITY, identities::device_key())?;
 //! let own = OwnCredential::chain(IDENTITY, &identities::device_chain())?;
 //! let introduction = Introduction::VoucherFirst(maker::home_key()?);
 //! let device_config = device::Config::new(own, maker::device_name()?, Domain::Test, introduction);
 //! let device_anchors = identities::factory_anchors();
+//! let attestation = maker::Attestation::new(&maker::device_name()?)?;
 //! let (mut store, mut usim) = (MemoryStore::new(), SoftUsim);
 //!
 //! // What the operator has: likewise, and its own systems with the device's voucher, here in memory.
@@ -74,7 +76,7 @@
 //!     rng: &mut rng,
 //!     keys: &device_keys,
 //!     anchors: &device_anchors,
-//!     attester: None,
+//!     attester: Some(&attestation),
 //!     subscriptions: &mut store,
 //!     usim: &mut usim,
 //!     date: None,
@@ -124,8 +126,7 @@
 //! # What it does not do
 //!
 //! P-256 alone does not withstand an attacker who records today and computes with a quantum computer later, and K lives
-//! long: [`credential`] names the place where a KEM secret will enter. Vouchers, attestation and revocation lists are not
-//! in yet; [`provisioning`] says what that means for whom to trust.
+//! long: [`credential`] names the place where a KEM secret will enter.
 
 #![no_std]
 #![forbid(unsafe_code)]

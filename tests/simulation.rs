@@ -273,7 +273,7 @@ fn a_subscriber_asks_no_more() {
 #[test]
 fn a_subscriber_attaches_again_and_again_and_every_vector_is_another() {
     let mut run = run(World::new(3));
-    let supi = run.outcome.unwrap().supi;
+    let supi = run.outcome.unwrap().id.supi;
     let mut seen = Vec::new();
     for _ in 0..5 {
         let vector = run.world.attach(&supi).expect("both hold the same K");

@@ -14,7 +14,7 @@ use crate::{
 const ERRORS: [Backend; 2] = [Backend::KeyPending, Backend::Key];
 
 fn lab(method: Method) -> Lab {
-    let mut lab = Lab::new(40);
+    let mut lab = Lab::voucher_last(40);
     lab.device_config.method = method;
     lab.operator_config.methods = vec![method];
     lab

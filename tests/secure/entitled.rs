@@ -1,5 +1,7 @@
 //! Vouchers in the exchange: first, last, and with a nonce.
 
+use std::collections::BTreeSet;
+
 use remote_provisioning::{
     cose::encrypt0::Encrypt0,
     crypto::{
@@ -7,12 +9,13 @@ use remote_provisioning::{
         rustcrypto::{AgreementKey, RustCrypto},
     },
     edhoc::{self, ConnectionId, EadItem, Method, Suite, responder},
-    error::{Code, Error, Misbehaved, Misuse, Untrusted, Voucher},
+    error::{Backend, Code, Error, Misbehaved, Misuse, Untrusted, Voucher},
     identity::{Domain, PeerName, Role},
     provisioning::{
         device::Introduction,
         log::LogEntry,
         message::{EAD_LABEL, Hello, Terms},
+        operator,
     },
     sim::{IDENTITY, SeededRng, identities, maker},
     store::{KeyStore, SubscriptionStore},
@@ -215,6 +218,29 @@ fn a_relay_is_the_one_that_the_device_answered() {
     }
 }
 
+/// A key store that is slow when the voucher has been found: message_1 again, and it is asked the same again.
+#[test]
+fn an_operator_waits_for_its_key_store_with_the_voucher_in_hand() {
+    let mut lab = Lab::new(17);
+    let mut session = lab.session(1);
+    let message = session.message(1);
+    lab.tell_operator(&mut session.operator, &message).unwrap();
+    lab.operator_keys.fail(3, Backend::KeyPending);
+    let Some(operator::Action::WakeAt(_)) = session.operator.poll() else { panic!("no timer") };
+    let Some(operator::Action::Ask(question)) = session.operator.poll() else { panic!("no question") };
+    let answer = lab.home.answer(question);
+    assert_eq!(lab.answer(&mut session.operator, answer), Err(Backend::KeyPending.into()));
+    for _ in 0..2 {
+        assert_eq!(lab.tell_operator(&mut session.operator, &message), Err(Backend::KeyPending.into()));
+        assert_eq!(lab.serve(&mut session.operator).sent.len(), 0);
+    }
+    while session.messages.len() < 6 {
+        lab.step(&mut session).unwrap();
+    }
+    lab.step(&mut session).unwrap();
+    lab.assert_complete();
+}
+
 /// "Compared last": a name that is not the certificate's is refused with what every failed proof is refused with, and only
 /// after the proof.
 #[test]
@@ -314,16 +340,16 @@ pub(super) fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 fn names_of_every_length_come_back_and_fall_into_three_classes() {
     let (home, private) = (maker::home_key().unwrap(), maker::home_private().unwrap());
     let mut rng = SeededRng::new(12);
-    let mut lengths = std::collections::BTreeSet::new();
-    for len in 1..=64 {
-        let name: PeerName = "N".repeat(len).parse().unwrap();
+    let mut lengths = BTreeSet::new();
+    for len in 1..=64_u8 {
+        let name: PeerName = "N".repeat(len.into()).parse().unwrap();
         let (encoded, secret) = concealed::conceal(&name, &home, &RustCrypto, &mut rng).unwrap();
         lengths.insert(encoded.len());
         let read = Concealed::read(Raw(&encoded)).unwrap();
         let revealed = read.reveal(&private).unwrap();
         assert_eq!((read.key_id(), *revealed.name()), (home.id(), name));
         // Vouchers of any length open, for this device only.
-        let chain = vec![len as u8; len * 10];
+        let chain = vec![len; usize::from(len) * 10];
         let sealed = revealed.seal(&chain, &RustCrypto, &mut rng).unwrap();
         assert_eq!(secret.open(Raw(&sealed), &RustCrypto).unwrap(), chain);
         let (_, other) = concealed::conceal(&name, &home, &RustCrypto, &mut rng).unwrap();

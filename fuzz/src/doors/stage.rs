@@ -6,6 +6,7 @@ use std::{
 };
 
 use remote_provisioning::{
+    attestation::Policy,
     credential::SoftUsim,
     edhoc::{Method, OwnCredential, Suite},
     error::Error,
@@ -237,6 +238,7 @@ pub(crate) const OPERATOR_SEED: u64 = 2;
 /// The stores of both sides before the exchange.
 pub(crate) fn opening(cast: Cast, plot: Plot) -> (MemoryStore, Home) {
     let mut home = Home::laboratory().unwrap();
+    home.policy = Policy::without_evidence("fuzz").unwrap();
     let key = cast.operator().keys.public_key(IDENTITY).unwrap();
     home.own(cast.device().name, maker::voucher(&cast.device().name, &key).unwrap());
     let store = MemoryStore::new();

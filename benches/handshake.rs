@@ -207,7 +207,7 @@ impl Run {
         };
         let other = if role == Role::Device { Role::Operator } else { Role::Device };
         match role {
-            Role::Device => {
+            Role::Device | Role::Relay => {
                 let ephemeral = crypto.generate(Group::P256, &mut SeededRng::new(4)).unwrap();
                 crypto.decapsulate(&ephemeral, x, &mut shared).unwrap();
             }

@@ -159,12 +159,48 @@ pub enum Untrusted {
     /// A certificate is not valid yet, or no moment exists at which the whole chain is valid.
     #[error("certificate not yet valid")]
     NotYetValid,
-    /// A certificate's usage, constraints or extensions forbid what it is used for.
+    /// A certificate's usage or constraints forbid what it is used for.
     #[error("certificate not for this use")]
     WrongUsage,
-    /// A certificate that is not DER, not P-256, or has no identity.
+    /// A certificate that is not DER, or has no identity.
     #[error("unusable certificate")]
     BadCertificate,
+    /// A certificate whose key is not of P-256.
+    #[error("certificate with a key of another curve")]
+    WrongCurve,
+    /// An extension twice in one certificate (RFC 5280 §4.2).
+    #[error("extension repeated in a certificate")]
+    DuplicateExtension,
+    /// A critical extension that nobody here knows (RFC 5280 §4.2).
+    #[error("unknown critical extension in a certificate")]
+    CriticalExtension,
+    /// A certificate longer than `trust::MAX_CERTIFICATE`.
+    #[error("certificate too long")]
+    CertificateTooLong,
+    /// Signed by a certificate that is not one of a CA (RFC 5280 §4.2.1.9).
+    #[error("issuer is no CA")]
+    NotCa,
+    /// More CAs below one than it allows (RFC 5280 §4.2.1.9).
+    #[error("path length exceeded")]
+    PathLength,
+    /// A certificate that vouches for itself.
+    #[error("self-signed certificate")]
+    SelfSigned,
+    /// A certificate that the key of its issuer has not signed: another CA of the same name, or damage.
+    #[error("certificate not signed by its issuer's key")]
+    WrongIssuerKey,
+    /// A certificate that says it is for the other domain.
+    #[error("certificate for the other domain (production or test)")]
+    WrongDomain,
+    /// A certificate that its issuer has revoked.
+    #[error("certificate revoked")]
+    Revoked,
+    /// There is no revocation list, or none that is new enough.
+    #[error("revocation list missing or out of date")]
+    RevocationStale,
+    /// A revocation list that is not DER, not complete, or not signed by its issuer.
+    #[error("unusable revocation list")]
+    BadRevocationList,
     /// More certificates than a chain may have here.
     #[error("chain too long")]
     ChainTooLong,

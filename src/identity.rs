@@ -21,13 +21,15 @@ pub enum Domain {
     Test,
 }
 
-/// The side a credential speaks for. An anchor is trusted for one of them.
+/// Whom a credential speaks for. An anchor is trusted for one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// The device, EDHOC Initiator.
     Device,
     /// The operator's provisioning server, EDHOC Responder.
     Operator,
+    /// Another device that forwards. It signs its announcements and is trusted with nothing.
+    Relay,
 }
 
 /// A subscription permanent identifier: an IMSI of 5 to 15 decimal digits (TS 23.003 §2.2).

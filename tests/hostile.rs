@@ -114,7 +114,7 @@ impl Record<'_> {
     fn seal(&self, text: &[u8]) -> Vec<u8> {
         let (label, direction) = match self.from {
             Role::Device => (0xce03, 0),
-            Role::Operator => (0xce04, 1),
+            Role::Operator | Role::Relay => (0xce04, 1),
         };
         let context = wire::encode_with(|w| {
             w.array(2);

@@ -13,8 +13,8 @@ use remote_provisioning::{
     sim::identities as ids,
     store::{KeyId, KeyStore, memory::MemoryKeyStore},
     trust::{
-        Anchor, Candidates, CredentialId, Date, Issuer, MAX_CERTIFICATE, Maker, MemoryAnchors, Peer, Pinned, SHA_256,
-        SHA_256_64, TrustAnchors, Usage, Verified, certificate_credential, verify,
+        Anchor, Candidates, CredentialId, Date, Issuer, MAX_CERTIFICATE, Maker, MemoryAnchors, Peer, Pinned,
+        Revocations, SHA_256, SHA_256_64, TrustAnchors, Usage, Verified, certificate_credential, verify,
     },
     wire::{decode, encode},
 };
@@ -172,13 +172,13 @@ fn each_fault_has_its_reason() {
         (pki!("future"), Untrusted::NotYetValid),
         (pki!("ca-leaf"), Untrusted::WrongUsage),
         (pki!("encipher-only"), Untrusted::WrongUsage),
-        (pki!("critical"), Untrusted::WrongUsage),
+        (pki!("critical"), Untrusted::CriticalExtension),
         (pki!("bad-eku"), Untrusted::BadCertificate),
         (pki!("bad-ku"), Untrusted::BadCertificate),
         (pki!("nameless"), Untrusted::BadCertificate),
         (pki!("two-names"), Untrusted::BadCertificate),
-        (pki!("p384"), Untrusted::BadCertificate),
-        (pki!("self-signed"), Untrusted::NoAnchor),
+        (pki!("p384"), Untrusted::WrongCurve),
+        (pki!("self-signed"), Untrusted::SelfSigned),
         (ids::rogue_device_chain()[0], Untrusted::NoAnchor),
         (issuer(), Untrusted::WrongUsage),
         (b"", Untrusted::BadCertificate),
@@ -186,7 +186,7 @@ fn each_fault_has_its_reason() {
     for (index, (certificate, expected)) in cases.into_iter().enumerate() {
         assert_eq!(leaf(certificate).err(), Some(expected.into()), "case {index}");
     }
-    assert_eq!(device_chain(&[pki!("self-signed")], TODAY).err(), Some(Untrusted::NoAnchor.into()));
+    assert_eq!(device_chain(&[pki!("self-signed")], TODAY).err(), Some(Untrusted::SelfSigned.into()));
     let unprintable = chain(&[pki!("unprintable"), ids::operator_chain()[1]]);
     assert_eq!(
         verify(&unprintable, Role::Operator, Domain::Test, &ids::device_anchors(), &RustCrypto, TODAY).err(),
@@ -197,13 +197,12 @@ fn each_fault_has_its_reason() {
 #[test]
 fn each_faulty_issuer_has_its_reason() {
     let cases: [(&[&[u8]], Untrusted); 12] = [
-        (&[pki!("below-p384-issuer"), pki!("p384-issuer")], Untrusted::BadCertificate),
-        // Key usage is looked at first: this one may not sign certificates.
-        (&[pki!("below-not-ca"), pki!("not-ca")], Untrusted::WrongUsage),
+        (&[pki!("below-p384-issuer"), pki!("p384-issuer")], Untrusted::WrongCurve),
+        (&[pki!("below-not-ca"), pki!("not-ca")], Untrusted::NotCa),
         (&[pki!("below-no-cert-sign"), pki!("no-cert-sign")], Untrusted::WrongUsage),
         (&[pki!("below-constrained"), pki!("constrained")], Untrusted::WrongUsage),
         // The maker's issuer has pathLenConstraint 0.
-        (&[pki!("below-below-issuer"), pki!("below-issuer"), issuer()], Untrusted::WrongUsage),
+        (&[pki!("below-below-issuer"), pki!("below-issuer"), issuer()], Untrusted::PathLength),
         (&[pki!("below-below-issuer"), issuer(), pki!("below-issuer")], Untrusted::NoAnchor),
         // Without the issuer, with another, with the order reversed, with a device for an issuer.
         (&[ids::device_chain()[0]], Untrusted::NoAnchor),
@@ -245,6 +244,9 @@ fn up_to_four_certificates() {
         }
         fn makers(&self) -> &[Maker] {
             &[]
+        }
+        fn revocations(&self) -> &Revocations {
+            const { &Revocations::none() }
         }
         fn pinned(&self, _: Role, _: Domain, _: &CredentialId<'_>, _: usize) -> Option<&Pinned> {
             None
@@ -313,7 +315,7 @@ fn dates() {
 fn tampered() {
     let anchors = ids::operator_anchors();
     let good = ids::device_chain();
-    let mut authentication = 0_usize;
+    let mut wrong_key = 0_usize;
     for place in 0..2 {
         for index in 0..good[place].len() {
             for flip in [0x01, 0x80] {
@@ -322,14 +324,14 @@ fn tampered() {
                 let mut certificates = good;
                 certificates[place] = &bad;
                 match device(&chain(&certificates), &anchors, TODAY) {
-                    Err(Error::Untrusted(reason)) => authentication += usize::from(reason == Untrusted::Authentication),
+                    Err(Error::Untrusted(reason)) => wrong_key += usize::from(reason == Untrusted::WrongIssuerKey),
                     other => panic!("certificate {place}, byte {index} ^ {flip}: {other:?}"),
                 }
             }
         }
     }
     // Keys, serial numbers and most of the signatures.
-    assert!(authentication > 300);
+    assert!(wrong_key > 300);
 }
 
 #[test]
@@ -340,7 +342,7 @@ fn truncated_or_longer() {
     }
     assert_eq!(leaf(&[good, &[0]].concat()).err(), Some(Untrusted::BadCertificate.into()));
     assert_eq!(leaf(&[good, good].concat()).err(), Some(Untrusted::BadCertificate.into()));
-    assert_eq!(leaf(&vec![0x30; MAX_CERTIFICATE + 1]).err(), Some(Untrusted::BadCertificate.into()));
+    assert_eq!(leaf(&vec![0x30; MAX_CERTIFICATE + 1]).err(), Some(Untrusted::CertificateTooLong.into()));
     // BER: the outer length in three bytes instead of two; an indefinite length.
     let body = &good[4..];
     assert_eq!(
@@ -399,8 +401,8 @@ fn forged() {
         (&[usage], b"IOT", b"IOT", None),
         (&[usage, other], b"IOT", b"IOT", None),
         (&[], b"IOT", b"IOT", None),
-        (&[usage, other, other], b"IOT", b"IOT", Some(Untrusted::BadCertificate)),
-        (&[usage, usage], b"IOT", b"IOT", Some(Untrusted::BadCertificate)),
+        (&[usage, other, other], b"IOT", b"IOT", Some(Untrusted::DuplicateExtension)),
+        (&[usage, usage], b"IOT", b"IOT", Some(Untrusted::DuplicateExtension)),
         (&[usage, default], b"IOT", b"IOT", Some(Untrusted::BadCertificate)),
         // A printable string that is not printable, and one of another type (IA5String).
         (&[usage], b"IOT", b"I\0T", Some(Untrusted::BadCertificate)),
@@ -423,9 +425,9 @@ fn forged() {
 #[test]
 fn anchors_are_checked_too() {
     let refused = |der: &[u8]| Anchor::from_certificate(der, Role::Device, Domain::Test).err();
-    assert_eq!(refused(ids::device_chain()[0]), Some(Untrusted::WrongUsage));
+    assert_eq!(refused(ids::device_chain()[0]), Some(Untrusted::NotCa));
     assert_eq!(refused(pki!("no-cert-sign")), Some(Untrusted::WrongUsage));
-    assert_eq!(refused(pki!("p384-issuer")), Some(Untrusted::BadCertificate));
+    assert_eq!(refused(pki!("p384-issuer")), Some(Untrusted::WrongCurve));
     assert_eq!(refused(b"no certificate"), Some(Untrusted::BadCertificate));
 
     // One key, one role, one domain.
@@ -607,6 +609,9 @@ fn a_wrong_pinned_key_is_not_taken() {
         }
         fn makers(&self) -> &[Maker] {
             &[]
+        }
+        fn revocations(&self) -> &Revocations {
+            const { &Revocations::none() }
         }
         fn pinned(&self, _: Role, _: Domain, _: &CredentialId<'_>, _: usize) -> Option<&Pinned> {
             Some(&self.0)

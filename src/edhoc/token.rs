@@ -409,7 +409,11 @@ impl Portable for Peer {
         w.bytes(self.credential());
         self.public_key().save(w);
         self.name().save(w);
-        w.boolean(self.role() == Role::Device);
+        w.unsigned(match self.role() {
+            Role::Device => 0,
+            Role::Operator => 1,
+            Role::Relay => 2,
+        });
         w.boolean(self.domain() == Domain::Production);
         w.boolean(self.may_sign());
         w.boolean(self.may_agree());
@@ -417,7 +421,12 @@ impl Portable for Peer {
     }
     fn load(r: &mut Reader<'_>) -> Result<Self, Malformed> {
         let (credential, public_key, name) = (r.bytes()?, PublicKey::load(r)?, PeerName::load(r)?);
-        let role = if r.boolean()? { Role::Device } else { Role::Operator };
+        let role = match r.unsigned()? {
+            0 => Role::Device,
+            1 => Role::Operator,
+            2 => Role::Relay,
+            _ => return Err(Malformed::OutOfRange),
+        };
         let domain = if r.boolean()? { Domain::Production } else { Domain::Test };
         let usage = Usage { sign: r.boolean()?, agree: r.boolean()? };
         let peer = Self::new(credential, public_key, name, role, domain, usage);

@@ -581,7 +581,7 @@ impl Device {
         let next = self.durable.after_install(slot, &installed, ownership, &self.txn, &self.config, platform)?;
         let receipt = next.receipts.last().ok_or(Backend::Store)?;
         let confirm = wire::encode(&Confirm { txn: self.txn, res: installed.res.bytes(), receipt });
-        let mut channel = Channel::new(Role::Device, session, &installed.package_hash, crypto)?;
+        let mut channel = Channel::of_device(session, &installed.package_hash, crypto)?;
         let confirm = channel.seal(&confirm, crypto)?;
         self.durable.check_current(platform.subscriptions)?;
         next.commit(Some(SlotChange::Write(slot, &installed.content)), platform.subscriptions)?;

@@ -713,7 +713,7 @@ impl Operator {
         let owner_epoch = shown.owner_epoch(&case.visitor);
         let named = Named { supi, epoch: *epoch, package_hash, owner_epoch };
         let expected = Expected {
-            channel: Channel::new(Role::Operator, session, &package_hash, desk.crypto)?,
+            channel: Channel::of_operator(session, &package_hash, desk.crypto)?,
             device: device.clone(),
             receipt: self.receipt(&case.visitor, &named, desk.crypto),
             xres: vector.keys.res.clone(),

@@ -12,7 +12,6 @@ use crate::{
     crypto::{Crypto, Hash, Secret, SecretBytes},
     edhoc::{Session, token},
     error::{Backend, Error, Malformed, Misbehaved, Misuse},
-    identity::Role,
     provisioning::message::{PADDING_CLASS, VERSION},
     wire::{self, Reader},
 };
@@ -60,19 +59,18 @@ impl Direction {
 }
 
 impl Channel {
-    /// The channel of `side`.
-    pub(super) fn new(
-        side: Role,
-        session: &Session,
-        package_hash: &Hash,
-        crypto: &dyn Crypto,
-    ) -> Result<Self, Backend> {
-        let up = Direction::new(DEVICE_TO_OPERATOR, session, package_hash, crypto)?;
-        let down = Direction::new(OPERATOR_TO_DEVICE, session, package_hash, crypto)?;
-        Ok(match side {
-            Role::Device => Self { send: up, receive: down },
-            Role::Operator => Self { send: down, receive: up },
+    /// The device's end.
+    pub(super) fn of_device(session: &Session, package_hash: &Hash, crypto: &dyn Crypto) -> Result<Self, Backend> {
+        Ok(Self {
+            send: Direction::new(DEVICE_TO_OPERATOR, session, package_hash, crypto)?,
+            receive: Direction::new(OPERATOR_TO_DEVICE, session, package_hash, crypto)?,
         })
+    }
+
+    /// The operator's end.
+    pub(super) fn of_operator(session: &Session, package_hash: &Hash, crypto: &dyn Crypto) -> Result<Self, Backend> {
+        let Self { send, receive } = Self::of_device(session, package_hash, crypto)?;
+        Ok(Self { send: receive, receive: send })
     }
 
     /// Seals the next record.

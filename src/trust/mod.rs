@@ -22,7 +22,7 @@
 //!
 //! *Who* it is does not say *what it may*: whether an operator is the owner of a device is the affair of [`voucher`].
 //!
-//! Not here: `x5bag`, `x5u` (RFC 9360), C509, revocation; an ID_CRED_x of more than one header parameter.
+//! Not here: `x5bag`, `x5u` (RFC 9360), C509; an ID_CRED_x of more than one header parameter.
 
 pub mod ccs;
 pub mod concealed;
@@ -35,7 +35,12 @@ use core::{fmt, ops::Deref};
 
 use arrayvec::ArrayVec;
 
-pub use self::{ccs::Pinned, cwt::Issuer, voucher::Maker, x509::Anchor};
+pub use self::{
+    ccs::Pinned,
+    cwt::Issuer,
+    voucher::Maker,
+    x509::{Anchor, RevocationList, Revocations},
+};
 use crate::{
     crypto::{Crypto, HASH_LEN, Hash, PublicKey},
     error::{Malformed, Misuse, Result, Untrusted},
@@ -476,6 +481,9 @@ pub trait TrustAnchors {
     /// All issuers of CWTs. Those of another role or domain are passed over.
     fn issuers(&self) -> &[Issuer];
 
+    /// Revocation lists; [`Revocations::none`] where there are none.
+    fn revocations(&self) -> &Revocations;
+
     /// Those whose word makes somebody the owner of this device. Those of another domain are passed over.
     fn makers(&self) -> &[Maker];
 
@@ -485,13 +493,14 @@ pub trait TrustAnchors {
 }
 
 /// Anchors, known chains and pinned keys in memory.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct MemoryAnchors {
     anchors: Vec<Anchor>,
     chains: Vec<KnownChain>,
     issuers: Vec<Issuer>,
     makers: Vec<Maker>,
     pinned: Vec<Pinned>,
+    revocations: Revocations,
 }
 
 /// A chain that a peer may name by the hash of its end-entity certificate.
@@ -505,7 +514,14 @@ struct KnownChain {
 impl MemoryAnchors {
     /// Trusts nobody.
     pub const fn new() -> Self {
-        Self { anchors: Vec::new(), chains: Vec::new(), issuers: Vec::new(), makers: Vec::new(), pinned: Vec::new() }
+        Self {
+            anchors: Vec::new(),
+            chains: Vec::new(),
+            issuers: Vec::new(),
+            makers: Vec::new(),
+            pinned: Vec::new(),
+            revocations: Revocations::none(),
+        }
     }
 
     /// Trusts `anchor`.
@@ -533,6 +549,11 @@ impl MemoryAnchors {
         }
         self.issuers.push(issuer);
         Ok(())
+    }
+
+    /// What it knows of revoked certificates: to add lists and floors to, or to replace.
+    pub const fn revocations_mut(&mut self) -> &mut Revocations {
+        &mut self.revocations
     }
 
     /// Trusts `maker` to say who owns this device.
@@ -598,6 +619,10 @@ impl TrustAnchors for MemoryAnchors {
 
     fn issuers(&self) -> &[Issuer] {
         &self.issuers
+    }
+
+    fn revocations(&self) -> &Revocations {
+        &self.revocations
     }
 
     fn makers(&self) -> &[Maker] {

@@ -6,8 +6,8 @@ use remote_provisioning::{
     error::{Backend, Error, Misbehaved, Misuse, Untrusted},
     identity::{Domain, Role},
     trust::{
-        Anchor, Candidates, CredentialId, Date, Issuer, MAX_CANDIDATES, Maker, MemoryAnchors, Pinned, TrustAnchors,
-        verify,
+        Anchor, Candidates, CredentialId, Date, Issuer, MAX_CANDIDATES, Maker, MemoryAnchors, Pinned, Revocations,
+        TrustAnchors, verify,
     },
 };
 
@@ -105,6 +105,9 @@ impl TrustAnchors for Endless {
     }
     fn makers(&self) -> &[Maker] {
         &[]
+    }
+    fn revocations(&self) -> &Revocations {
+        const { &Revocations::none() }
     }
 
     fn pinned(&self, _: Role, _: Domain, _: &CredentialId<'_>, number: usize) -> Option<&Pinned> {

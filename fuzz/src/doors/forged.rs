@@ -60,7 +60,7 @@ impl Items {
 pub(crate) fn record(from: Role, session: &Session, package_hash: &Hash, number: u64, text: &[u8]) -> Vec<u8> {
     let (label, direction) = match from {
         Role::Device => (0xce03, 0),
-        Role::Operator => (0xce04, 1),
+        Role::Operator | Role::Relay => (0xce04, 1),
     };
     let context = wire::encode_with(|w| {
         w.array(2);

@@ -111,7 +111,7 @@ impl Cast {
     pub(crate) fn anchors(self, of: Role) -> &'static MemoryAnchors {
         match of {
             Role::Device => &props().device_anchors,
-            Role::Operator => &props().operator_anchors,
+            Role::Operator | Role::Relay => &props().operator_anchors,
         }
     }
 }

@@ -3,8 +3,9 @@
 //! ```text
 //! chain  leaf ◀─ issuer ◀─ issuer ─ ─ ─▶ Anchor (name and key, not sent)
 //!        1. each is DER, at most 2,048 bytes, no extension twice; each names the next as its issuer
-//!        2. key usage: the leaf may sign or agree, each issuer may sign certificates
-//!        3. RFC 5280 §6.1 by rustls-webpki: signatures, validity, basic and name constraints, critical extensions
+//!        2. key usage: the leaf may sign or agree, each issuer may sign certificates; the domain, where one names it
+//!        3. RFC 5280 §6.1 by rustls-webpki: signatures, validity, basic and name constraints, critical extensions,
+//!           revocation lists; before that, that no list is below its issuer's floor (see [`Revocations`])
 //!        4. the leaf's subject gives the name, its SubjectPublicKeyInfo the key
 //! ```
 //!
@@ -14,21 +15,34 @@
 //! do; those are read with `x509-cert`, from the same bytes. To keep the two from reading different things, a
 //! certificate has to be DER: what `x509-cert` decodes must encode to the bytes that came.
 //!
-//! **Names.** A device is named by the one `serialNumber` (2.5.4.5) of its subject (IEEE 802.1AR §8.6), an operator by
-//! the one `commonName` (2.5.4.3). Nothing else in a certificate tells a device from an operator: an anchor is for one
-//! role, so a root above both kinds must not be an anchor; make anchors of the two intermediates instead.
+//! **Names and usages.**
+//!
+//! | role | its name is the one | key usage |
+//! |---|---|---|
+//! | device | `serialNumber` (2.5.4.5) of the subject (IEEE 802.1AR §8.6) | absent, or `digitalSignature` or `keyAgreement` |
+//! | operator | `commonName` (2.5.4.3) | the same |
+//! | relay | `serialNumber`: it is a device too | `digitalSignature`, and not `keyAgreement`: it signs announcements, no more |
+//!
+//! Nothing else in a certificate tells one role from another: an anchor is for one role, so a root above several kinds must
+//! not be an anchor; make anchors of the intermediates instead.
+//!
+//! **Domains.** A certificate may say by its certificate policies that it is for production ([`POLICY_PRODUCTION`]) or for
+//! tests ([`POLICY_TEST`]), as may any CA above it. It is refused in the other domain, whatever domain its anchor was added
+//! for; so is one that says both. One that says neither is of its anchor's domain.
 //!
 //! **Time.** Without a clock the chain is judged at the latest `notBefore` in it. `99991231235959Z`, the `notAfter` of
 //! an IDevID without an end (RFC 5280 §4.1.2.5), is a date like any other.
 //!
 //! **Stricter than RFC 5280.** P-256 with ecdsa-with-SHA256 only; version 3 only; subjects in a chain differ; names
-//! match byte for byte; a chain that constrains directory names is refused, because that cannot be checked here; the
+//! match byte for byte; nobody vouches for itself; a chain that constrains directory names is refused, because that cannot be checked here; the
 //! order is leaf to root with nothing out of line. Certificates above the one that an anchor issued (the root itself,
 //! say) only cost bytes.
 //!
-//! **Not checked.** Revocation (not yet). Certificate policies (a critical one is refused). Which extended key usages
+//! **Not checked.** Other certificate policies (critical ones are refused). Which extended key usages
 //! there are (they must parse). Key identifiers. An anchor's own validity and path length: trusting it was a decision,
 //! not a deduction (RFC 5280 §6.1.1).
+
+mod revocation;
 
 use alloc::vec::Vec;
 use core::{fmt, time::Duration};
@@ -38,7 +52,10 @@ use pki_types::{
     AlgorithmIdentifier, CertificateDer, Der, InvalidSignature, SignatureVerificationAlgorithm, TrustAnchor, UnixTime,
     alg_id,
 };
-use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter};
+use webpki::{
+    EndEntityCert, ExpirationPolicy, ExtendedKeyUsageValidator, KeyPurposeIdIter, RevocationCheckDepth,
+    RevocationOptionsBuilder, UnknownStatusPolicy,
+};
 use x509_cert::{
     Certificate,
     der::{
@@ -46,19 +63,26 @@ use x509_cert::{
         asn1::{ObjectIdentifier, UintRef},
         oid::db::{
             rfc4519::{COMMON_NAME, SERIAL_NUMBER},
-            rfc5912::{ID_EC_PUBLIC_KEY, SECP_256_R_1},
+            rfc5912::{ECDSA_WITH_SHA_256, ID_EC_PUBLIC_KEY, SECP_256_R_1},
         },
     },
-    ext::pkix::{BasicConstraints, KeyUsage},
+    ext::pkix::{BasicConstraints, CertificatePolicies, KeyUsage},
     spki::SubjectPublicKeyInfoOwned,
 };
 
+pub use self::revocation::{MAX_LIST, RevocationList, Revocations};
 use super::{Date, MAX_CERTIFICATE, MAX_CHAIN, Peer, TrustAnchors, Usage, certificate_credential};
 use crate::{
     crypto::{Crypto, Hash, PublicKey, Signature},
     error::{Result, Untrusted},
     identity::{Domain, PeerName, Role},
 };
+
+/// The certificate policy of what is for production. Provisional, like [`POLICY_TEST`]: below the arc 2.25, whose next number stands for EAD label 0xCE11.
+pub const POLICY_PRODUCTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.25.52753.0");
+
+/// The certificate policy of what is for tests.
+pub const POLICY_TEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.25.52753.1");
 
 /// A root that this party trusts, for one role and one domain: a name and a key.
 #[derive(Clone, PartialEq, Eq)]
@@ -73,16 +97,13 @@ impl Anchor {
     /// at: calling this is what makes it trusted.
     ///
     /// # Errors
-    /// [`Untrusted::BadCertificate`] if it is not a DER certificate with a P-256 key; [`Untrusted::WrongUsage`] if it
-    /// is not one of a CA.
+    /// [`Untrusted`]: if it is not a DER certificate with a P-256 key, not one of a CA that may sign certificates, or one
+    /// that says it is for the other domain.
     pub fn from_certificate(der: &[u8], role: Role, domain: Domain) -> Result<Self, Untrusted> {
         let certificate = read(der)?;
         p256_key(certificate.tbs_certificate().subject_public_key_info())?;
-        let constraints = certificate.tbs_certificate().get_extension::<BasicConstraints>();
-        if !constraints.map_err(|_| Untrusted::BadCertificate)?.is_some_and(|(_, constraints)| constraints.ca) {
-            return Err(Untrusted::WrongUsage);
-        }
-        check_issuer_usage(&certificate)?;
+        check_issuer(&certificate)?;
+        check_domain(&certificate, domain)?;
         let der = CertificateDer::from(der);
         let anchor = webpki::anchor_from_trusted_cert(&der).map_err(|error| reason(&error))?.to_owned();
         Ok(Self { role, domain, anchor })
@@ -138,8 +159,10 @@ pub(super) fn validate(
 ) -> Result<Peer> {
     let certificates = chain.iter().map(|der| read(der)).collect::<Result<Vec<_>, _>>()?;
     let (leaf, issuers) = certificates.split_first().ok_or(Untrusted::BadCertificate)?;
-    let usage = leaf_usage(leaf)?;
-    issuers.iter().try_for_each(check_issuer_usage)?;
+    let usage = leaf_usage(leaf, role)?;
+    issuers.iter().try_for_each(check_issuer)?;
+    issuers.iter().try_for_each(|issuer| p256_key(issuer.tbs_certificate().subject_public_key_info()).map(|_| ()))?;
+    certificates.iter().try_for_each(|certificate| check_domain(certificate, domain))?;
     let name = name(leaf, role)?;
     let key = p256_key(leaf.tbs_certificate().subject_public_key_info())?;
 
@@ -149,6 +172,25 @@ pub(super) fn validate(
         .map(|der| EndEntityCert::try_from(der).map_err(|error| reason(&error)))
         .collect::<Result<Vec<_>, _>>()?;
     check_links(&parsed)?;
+    let revocations = anchors.revocations();
+    parsed.iter().try_for_each(|certificate| revocations.check_floor(certificate.issuer(), crypto))?;
+    let lists = revocations.lists();
+    let options = RevocationOptionsBuilder::new(&lists).ok().map(|options| {
+        options
+            .with_depth(RevocationCheckDepth::Chain)
+            .with_status_policy(match revocations.is_demanded() {
+                true => UnknownStatusPolicy::Deny,
+                false => UnknownStatusPolicy::Allow,
+            })
+            .with_expiration_policy(match date {
+                Some(_) => ExpirationPolicy::Enforce,
+                None => ExpirationPolicy::Ignore,
+            })
+            .build()
+    });
+    if options.is_none() && revocations.is_demanded() {
+        return Err(Untrusted::RevocationStale.into());
+    }
 
     let candidates: Vec<TrustAnchor<'_>> = anchors
         .anchors()
@@ -165,7 +207,7 @@ pub(super) fn validate(
             ders.get(1..).unwrap_or_default(),
             moment(&certificates, date),
             AnyUsage,
-            None,
+            options,
             None,
         )
         .map_err(|error| match (reason(&error), date) {
@@ -195,6 +237,9 @@ fn check_links(chain: &[EndEntityCert<'_>]) -> Result<(), Untrusted> {
         if above.iter().any(|other| other.subject() == certificate.subject()) {
             return Err(Untrusted::BadCertificate);
         }
+        if rest.len() == chain.len() && certificate.subject() == certificate.issuer() {
+            return Err(Untrusted::SelfSigned);
+        }
         if above.first().is_some_and(|issuer| issuer.subject() != certificate.issuer()) {
             return Err(Untrusted::NoAnchor);
         }
@@ -207,7 +252,7 @@ fn check_links(chain: &[EndEntityCert<'_>]) -> Result<(), Untrusted> {
 
 fn read(der: &[u8]) -> Result<Certificate, Untrusted> {
     if der.len() > MAX_CERTIFICATE {
-        return Err(Untrusted::BadCertificate);
+        return Err(Untrusted::CertificateTooLong);
     }
     let certificate = Certificate::from_der(der).map_err(|_| Untrusted::BadCertificate)?;
     if certificate.to_der().map_err(|_| Untrusted::BadCertificate)? != der {
@@ -217,7 +262,7 @@ fn read(der: &[u8]) -> Result<Certificate, Untrusted> {
     let mut rest = certificate.tbs_certificate().extensions().map(Vec::as_slice).unwrap_or_default();
     while let Some((extension, others)) = rest.split_first() {
         if others.iter().any(|other| other.extn_id == extension.extn_id) {
-            return Err(Untrusted::BadCertificate);
+            return Err(Untrusted::DuplicateExtension);
         }
         rest = others;
     }
@@ -229,21 +274,41 @@ fn key_usage(certificate: &Certificate) -> Result<Option<KeyUsage>, Untrusted> {
     Ok(found.map_err(|_| Untrusted::BadCertificate)?.map(|(_, usage)| usage))
 }
 
-fn leaf_usage(leaf: &Certificate) -> Result<Usage, Untrusted> {
-    let Some(usage) = key_usage(leaf)? else { return Ok(Usage::ANY) };
-    let usage = Usage { sign: usage.digital_signature(), agree: usage.key_agreement() };
-    if usage.sign || usage.agree { Ok(usage) } else { Err(Untrusted::WrongUsage) }
+fn leaf_usage(leaf: &Certificate, role: Role) -> Result<Usage, Untrusted> {
+    let usage = key_usage(leaf)?.map(|usage| Usage { sign: usage.digital_signature(), agree: usage.key_agreement() });
+    match (role, usage) {
+        (Role::Device | Role::Operator, None) => Ok(Usage::ANY),
+        (Role::Device | Role::Operator, Some(usage)) if usage.sign || usage.agree => Ok(usage),
+        (Role::Relay, Some(usage)) if usage.sign && !usage.agree => Ok(usage),
+        _ => Err(Untrusted::WrongUsage),
+    }
 }
 
-/// RFC 5280 §6.1.4 (n), which webpki leaves out.
-fn check_issuer_usage(issuer: &Certificate) -> Result<(), Untrusted> {
+/// That no certificate policy says that this is for the other domain.
+fn check_domain(certificate: &Certificate, domain: Domain) -> Result<(), Untrusted> {
+    let found = certificate.tbs_certificate().get_extension::<CertificatePolicies>();
+    let Some((_, policies)) = found.map_err(|_| Untrusted::BadCertificate)? else { return Ok(()) };
+    let other = match domain {
+        Domain::Production => POLICY_TEST,
+        Domain::Test => POLICY_PRODUCTION,
+    };
+    let is_other = policies.0.iter().any(|policy| policy.policy_identifier == other);
+    if is_other { Err(Untrusted::WrongDomain) } else { Ok(()) }
+}
+
+/// RFC 5280 §6.1.4 (k), said of each issuer before anything is computed, and (n), which webpki leaves out.
+fn check_issuer(issuer: &Certificate) -> Result<(), Untrusted> {
+    let constraints = issuer.tbs_certificate().get_extension::<BasicConstraints>();
+    if !constraints.map_err(|_| Untrusted::BadCertificate)?.is_some_and(|(_, constraints)| constraints.ca) {
+        return Err(Untrusted::NotCa);
+    }
     if key_usage(issuer)?.is_none_or(|usage| usage.key_cert_sign()) { Ok(()) } else { Err(Untrusted::WrongUsage) }
 }
 
 /// The one attribute that names a device or an operator.
 fn name(leaf: &Certificate, role: Role) -> Result<PeerName, Untrusted> {
     let attribute = match role {
-        Role::Device => SERIAL_NUMBER,
+        Role::Device | Role::Relay => SERIAL_NUMBER,
         Role::Operator => COMMON_NAME,
     };
     let mut found = leaf.tbs_certificate().subject().iter().filter(|pair| pair.oid == attribute);
@@ -260,7 +325,7 @@ fn name(leaf: &Certificate, role: Role) -> Result<PeerName, Untrusted> {
 fn p256_key(spki: &SubjectPublicKeyInfoOwned) -> Result<&[u8], Untrusted> {
     let curve = spki.algorithm.parameters.as_ref().and_then(|any| any.decode_as::<ObjectIdentifier>().ok());
     if spki.algorithm.oid != ID_EC_PUBLIC_KEY || curve != Some(SECP_256_R_1) {
-        return Err(Untrusted::BadCertificate);
+        return Err(Untrusted::WrongCurve);
     }
     let point = spki.subject_public_key.as_bytes().ok_or(Untrusted::BadCertificate)?;
     if is_sec1_point(point) { Ok(point) } else { Err(Untrusted::BadCertificate) }
@@ -334,18 +399,19 @@ fn reason(error: &webpki::Error) -> Untrusted {
         E::CertExpired { .. } => Untrusted::Expired,
         E::CertNotValidYet { .. } => Untrusted::NotYetValid,
         E::UnknownIssuer | E::CertDistrusted => Untrusted::NoAnchor,
-        E::InvalidSignatureForPublicKey => Untrusted::Authentication,
-        E::CaUsedAsEndEntity
-        | E::EndEntityUsedAsCa
-        | E::NameConstraintViolation
-        | E::PathLenConstraintViolated
-        | E::RequiredEkuNotFoundContext(_)
-        | E::UnsupportedCriticalExtension => Untrusted::WrongUsage,
+        E::InvalidSignatureForPublicKey => Untrusted::WrongIssuerKey,
+        E::EndEntityUsedAsCa => Untrusted::NotCa,
+        E::PathLenConstraintViolated => Untrusted::PathLength,
+        E::UnsupportedCriticalExtension => Untrusted::CriticalExtension,
+        E::CaUsedAsEndEntity | E::NameConstraintViolation | E::RequiredEkuNotFoundContext(_) => Untrusted::WrongUsage,
+        E::CertRevoked => Untrusted::Revoked,
+        E::CrlExpired { .. } | E::UnknownRevocationStatus => Untrusted::RevocationStale,
+        E::InvalidCrlSignatureForPublicKey | E::IssuerNotCrlSigner => Untrusted::BadRevocationList,
         E::MaximumPathDepthExceeded
         | E::MaximumPathBuildCallsExceeded
         | E::MaximumSignatureChecksExceeded
         | E::MaximumNameConstraintComparisonsExceeded => Untrusted::ChainTooLong,
-        // Encodings, versions and algorithms; and what only revocation lists and DNS names can cause.
+        // Encodings, versions and algorithms; and what only DNS names can cause.
         _ => Untrusted::BadCertificate,
     }
 }

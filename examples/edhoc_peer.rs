@@ -115,7 +115,7 @@ fn main() -> ExitCode {
     side.remarks.iter().for_each(remark);
     let done = match side.role {
         Role::Device => side.initiate(),
-        Role::Operator => side.respond(),
+        Role::Operator | Role::Relay => side.respond(),
     };
     match done.and_then(|session| side.conclude(session)) {
         Ok(()) => return ExitCode::SUCCESS,
@@ -300,7 +300,7 @@ impl Side {
 const fn other(role: Role) -> Role {
     match role {
         Role::Device => Role::Operator,
-        Role::Operator => Role::Device,
+        Role::Operator | Role::Relay => Role::Device,
     }
 }
 
@@ -506,7 +506,7 @@ fn methods(options: &Options<'_>, role: Role) -> Result<Vec<Method>, Wrong> {
     match (role, given.as_slice()) {
         (Role::Device, []) => Ok(vec![Method::StaticStatic]),
         (Role::Device, [_, _, ..]) => Err("--method: an initiator proposes one".into()),
-        (Role::Operator, []) => Ok(all.into()),
+        (Role::Operator | Role::Relay, []) => Ok(all.into()),
         _ => Ok(given),
     }
 }
@@ -525,8 +525,10 @@ fn suites(options: &Options<'_>, role: Role) -> Result<Vec<Suite>, Wrong> {
             let named = named.iter().map(|number| known(*number).unwrap_or(Suite { number: *number, ..Suite::CCM_8 }));
             Ok(named.chain([known(*selected).ok_or_else(|| unknown(*selected))?]).collect())
         }
-        (Role::Operator, []) => Ok(Suite::ALL.into()),
-        (Role::Operator, given) => given.iter().map(|number| known(*number).ok_or_else(|| unknown(*number))).collect(),
+        (Role::Operator | Role::Relay, []) => Ok(Suite::ALL.into()),
+        (Role::Operator | Role::Relay, given) => {
+            given.iter().map(|number| known(*number).ok_or_else(|| unknown(*number))).collect()
+        }
     }
 }
 
@@ -625,7 +627,7 @@ fn ead(text: &str, role: Role) -> Result<EadOut, Wrong> {
     let message = number(message)?;
     if !(match role {
         Role::Device => [1, 3],
-        Role::Operator => [2, 4],
+        Role::Operator | Role::Relay => [2, 4],
     })
     .contains(&message)
     {

@@ -405,7 +405,7 @@ fn describe(from: Role, count: u32, bytes: &[u8]) -> (&'static str, Vec<String>)
         (Role::Device, 2) => "message_3",
         (Role::Operator, 2) => "message_4",
         (Role::Device, _) => "confirm",
-        (Role::Operator, _) => "complete",
+        (Role::Operator | Role::Relay, _) => "complete",
     };
     let visible = match (wire::decode::<&[u8]>(bytes), wire::decode::<Encrypt0<'_>>(bytes)) {
         (Ok(text), _) if name == "message_2" => format!("G_Y 32 B, {} B encrypted", text.len() - 32),

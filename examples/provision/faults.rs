@@ -11,7 +11,7 @@ use remote_provisioning::{
         maker::{self, Attestation},
     },
     store::memory::MemoryStore,
-    trust::voucher::Voucher,
+    trust::{Revocations, voucher::Voucher},
 };
 
 /// Milliseconds until the next session begins.
@@ -20,12 +20,17 @@ const A_WHILE: u64 = 60_000;
 /// A name, what it means, and what makes a world so.
 pub(crate) type Fault = (&'static str, &'static str, fn(World) -> Result<World, Error>);
 
-pub(crate) const FAULTS: [Fault; 21] = [
+pub(crate) const FAULTS: [Fault; 22] = [
     ("unknown-operator", "the operator's certificate is below no anchor of the device's", |world| {
         Ok(world.trusting(identities::rogue_device_anchors(), identities::maker_anchors()))
     }),
     ("unknown-device", "the device's certificate is below no anchor of the operator's", |world| {
         Ok(world.trusting(identities::factory_anchors(), identities::rogue_operator_anchors()))
+    }),
+    ("no-revocation-list", "an operator that wants to see revocation lists, and has none", |world| {
+        let mut anchors = identities::maker_anchors();
+        *anchors.revocations_mut() = Revocations::demanded();
+        Ok(world.trusting(identities::factory_anchors(), anchors))
     }),
     ("production", "the operator is one for production, the device is a test device", |mut world| {
         world.operator_config.domain = Domain::Production;

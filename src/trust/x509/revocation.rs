@@ -35,7 +35,7 @@ pub const MAX_LIST: usize = 1 << 20;
 /// A revocation list whose signature has been checked.
 #[derive(Debug)]
 pub struct RevocationList {
-    /// SHA-256 over the issuer's name, DER.
+    /// SHA-256 over the issuer's name, as webpki has it: DER without the outermost head.
     issuer: Hash,
     epoch: u64,
     list: CertRevocationList<'static>,
@@ -76,11 +76,11 @@ impl RevocationList {
         let (Some(Ok(CrlNumber(number))), None) = (numbers.next(), numbers.next()) else { return Err(BAD) };
         let epoch =
             number.as_bytes().iter().try_fold(0_u64, |sum, byte| Some(sum.checked_mul(256)? | u64::from(*byte)));
-        let owned = OwnedCertRevocationList::from_der(der).map_err(|_| BAD)?;
-        Ok(Self { issuer: crypto.sha256(&[&name]), epoch: epoch.ok_or(BAD)?, list: owned.into() })
+        let list: CertRevocationList<'static> = OwnedCertRevocationList::from_der(der).map_err(|_| BAD)?.into();
+        Ok(Self { issuer: crypto.sha256(&[list.issuer()]), epoch: epoch.ok_or(BAD)?, list })
     }
 
-    /// What names its issuer: SHA-256 over the subject of the CA, DER.
+    /// What names its issuer: a hash of the CA's subject.
     pub const fn issuer(&self) -> &Hash {
         &self.issuer
     }

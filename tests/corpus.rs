@@ -33,6 +33,11 @@ fn wire() {
 }
 
 #[test]
+fn trust() {
+    replay("trust", doors::trust::run);
+}
+
+#[test]
 fn device() {
     replay("device", doors::device::run);
 }

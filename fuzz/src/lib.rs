@@ -17,6 +17,11 @@ pub fn operator(data: &[u8]) {
     doors::operator::run(data);
 }
 
+/// See `doors/trust.rs`.
+pub fn trust(data: &[u8]) {
+    doors::trust::run(data);
+}
+
 /// The seeds of `corpus/`: door, file name, content.
 pub fn seeds() -> Vec<doors::seeds::Seed> {
     doors::seeds::seeds()

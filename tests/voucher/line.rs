@@ -62,8 +62,8 @@ fn stale_and_truncated() {
     let chains: Vec<_> = (1..=4).map(|count| market.line(count)).collect();
     market.accept(&chains[2], 2);
     // The donor's old voucher after a transfer: whoever owned it before.
-    for old in 0..2 {
-        assert_eq!(market.show(&chains[old], old), refused(Fault::Stale), "owner {old}");
+    for (old, chain) in chains[..2].iter().enumerate() {
+        assert_eq!(market.show(chain, old), refused(Fault::Stale), "owner {old}");
     }
     // The same chain without its end.
     let mut cut = entries(&chains[3]);

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! wire      bytes ─▶ every public decoder; what decodes encodes to itself
+//! trust     bytes ─▶ a voucher, a concealed name, evidence; what is believed was said by the one who may
 //! device    bytes ─▶ a plot and operations on a Device; judged after each
 //! operator  bytes ─▶ the same for an Operator
 //! ```
@@ -20,6 +21,7 @@
 
 pub(crate) mod device;
 pub(crate) mod operator;
+pub(crate) mod trust;
 pub(crate) mod wire;
 
 mod forged;

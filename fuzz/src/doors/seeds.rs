@@ -71,6 +71,7 @@ pub(crate) fn seeds() -> Vec<Seed> {
     add("operator", "liar-honest", &liar(CHAINS, 0, &[&request[..], &[0, 1, 0, 0, 0, 0, 0, 0, 0, 0]].concat()));
     add("operator", "liar-res", &liar(KIDS, 0, &[&request[..], &[0, 1, 0, 0, 0, 3, 0, 1, 1, 0, 0, 0, 0]].concat()));
     add("operator", "liar-chain", &liar(CHAINS, 0, &[0, 0, 0, 1, 3, 0, 0, 90, 1, 0, 0]));
+    seeds.extend(super::trust::seeds().into_iter().map(|(name, bytes)| ("trust", name, bytes)));
     seeds
 }
 

@@ -4,8 +4,8 @@
 //! Signature_or_MAC. [`mac0`] is COSE_Mac0 with HMAC 256/256: evidence. [`encrypt0`] is COSE_Encrypt0 with A256GCM: the
 //! package and the records after message_4.
 //!
-//! A general COSE library spends its bytes on what is refused here: unknown algorithms, detached payloads, several
-//! signers. In what we make ourselves, headers have one accepted form, so there is nothing to negotiate and nothing to
+//! A general COSE library such as `coset` spends its bytes on what is refused here (unknown algorithms, detached payloads,
+//! several signers), and takes what this crate's codec does not: long forms, keys in both headers. In what we make ourselves, headers have one accepted form, so there is nothing to negotiate and nothing to
 //! confuse; what others make (`foreign`) may say more, as long as nothing in it has to be understood.
 
 pub mod encrypt0;

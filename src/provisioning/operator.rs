@@ -357,7 +357,7 @@ impl Operator {
     /// question that was open is not asked again.
     ///
     /// # Errors
-    /// [`Malformed`]; [`Untrusted`](crate::error::Untrusted) if it was altered, sealed under another key or for something
+    /// [`Malformed`]; [`Untrusted`] if it was altered, sealed under another key or for something
     /// else, or has expired.
     pub fn open(
         config: Config,

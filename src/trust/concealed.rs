@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Ephemeral key and salt are fresh each time. Whoever replays a recorded concealed-id gets a voucher that it cannot open,
-//! and a [decoy](decoy) looks the same, so it does not even learn whether the home knows the device. What is sent has a
+//! and a [`decoy`] looks the same, so it does not even learn whether the home knows the device (as long as a
+//! name that is known is looked up no slower: that is the caller's part). What is sent has a
 //! length out of few: names are padded to 31, 63 or 95 bytes, vouchers to multiples of [`VOUCHER_CLASS`]; a chain that is
 //! longer than one class shows that, to somebody who replays.
 //!

@@ -352,6 +352,12 @@ fn names_of_every_length_come_back_and_fall_into_three_classes() {
         let chain = vec![len; usize::from(len) * 10];
         let sealed = revealed.seal(&chain, &RustCrypto, &mut rng).unwrap();
         assert_eq!(secret.open(Raw(&sealed), &RustCrypto).unwrap(), chain);
+        let again = revealed.seal(&chain, &RustCrypto, &mut rng).unwrap();
+        assert_eq!(sealed.len(), again.len());
+        assert!(
+            sealed[30..].iter().zip(&again[30..]).filter(|(a, b)| a == b).count() < sealed.len() / 4,
+            "another key"
+        );
         let (_, other) = concealed::conceal(&name, &home, &RustCrypto, &mut rng).unwrap();
         assert_eq!(other.open(Raw(&sealed), &RustCrypto).err(), Some(Error::Untrusted(Voucher::Missing.into())));
         let decoy = concealed::decoy(&mut rng).unwrap();

@@ -188,6 +188,7 @@ fn each_trap_has_its_own_reason_and_the_peer_hears_the_same() {
         Untrusted::Authentication,
     ];
     let told = |reason: Untrusted| edhoc::error_message(&reason.into(), &Suite::ALL).unwrap();
+    assert_eq!(edhoc::error_message(&Malformed::TooLong.into(), &Suite::ALL).unwrap(), told(Untrusted::Expired));
     for (number, reason) in reasons.iter().enumerate() {
         assert_eq!(told(*reason), b"\x01\x6cnot accepted", "{reason:?}");
         assert!(reasons[..number].iter().all(|other| other != reason && other.to_string() != reason.to_string()));

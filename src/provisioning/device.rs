@@ -553,8 +553,8 @@ impl Device {
                 let holder = self.holder(request.then_some(&meeting.nonce), platform);
                 voucher::verify(chain, &holder, operator, platform.anchors, platform.crypto)
             }
-            (Introduction::VoucherFirst(_), _, Some(_)) => Err(Misbehaved::WrongOffer.into()),
-            _ => Err(Voucher::Missing.into()),
+            (Introduction::VoucherLast { .. }, _, None) => Err(Voucher::Missing.into()),
+            _ => Err(Misbehaved::WrongOffer.into()),
         }
     }
 

@@ -14,7 +14,7 @@ use remote_provisioning::{
     provisioning::{
         device::Introduction,
         log::LogEntry,
-        message::{EAD_LABEL, Hello, Terms},
+        message::{EAD_LABEL, Hello, Offer, PackageOffer, Request, Terms},
         operator,
     },
     sim::{IDENTITY, SeededRng, identities, maker},
@@ -239,6 +239,44 @@ fn an_operator_waits_for_its_key_store_with_the_voucher_in_hand() {
     }
     lab.step(&mut session).unwrap();
     lab.assert_complete();
+}
+
+/// An operator that has shown its voucher and sends another one with the offer: which of the two would it be?
+#[test]
+fn a_voucher_comes_once() {
+    let mut lab = Lab::new(18);
+    let mut device = lab.start().unwrap();
+    let message_1 = lab::from_device(&mut device).sent.remove(0);
+    let mut rng = SeededRng::new(19);
+    let chain = word(|_| {}, &lab, maker::MASA);
+    let revealed = concealed_in(&message_1).reveal(&maker::home_private().unwrap()).unwrap();
+    let sealed = revealed.seal(&chain, &RustCrypto, &mut rng).unwrap();
+    let terms = Terms { domain: Domain::Test, evidence_formats: [].into_iter().collect(), voucher: Some(Raw(&sealed)) };
+    let terms = wire::encode(&terms);
+    fn ours(value: &[u8]) -> [EadItem<'_>; 1] {
+        [EadItem { label: EAD_LABEL, critical: true, value: Some(value) }]
+    }
+
+    let mut message = responder::read(&message_1, &[Method::SignSign], &Suite::ALL, &RustCrypto).unwrap();
+    message.unverified_ead().take(EAD_LABEL).unwrap();
+    let own = lab.operator_config.own.clone();
+    let c_r = ConnectionId::new(b"op").unwrap();
+    let written = message.write(&c_r, &own, &ours(&terms), &lab.operator_keys, &RustCrypto, &mut rng);
+    let (handshake, message_2) = written.unwrap();
+    lab.tell_device(&mut device, &message_2).unwrap();
+    let message_3 = lab::from_device(&mut device).sent.remove(0);
+    let message = handshake.read(&message_3, &RustCrypto).unwrap();
+    let peer = {
+        let claimed = message.claimed().unwrap();
+        trust::verify(&claimed, Role::Device, Domain::Test, &lab.operator_anchors, &RustCrypto, None).unwrap()
+    };
+    let mut accepted = message.accept(peer, &own, &RustCrypto).unwrap();
+    let request = accepted.ead().take(EAD_LABEL).unwrap().value.unwrap().to_vec();
+    let txn = wire::decode::<Request<'_>>(&request).unwrap().txn;
+    let offer = wire::encode(&Offer::Package(PackageOffer { txn, sealed: b"whatever", voucher: Some(&chain) }));
+    let (_, message_4) = accepted.write(&ours(&offer), &RustCrypto).unwrap();
+    assert_eq!(lab.tell_device(&mut device, &message_4), Err(Misbehaved::WrongOffer.into()));
+    assert_untouched(&lab, 0);
 }
 
 /// "Compared last": a name that is not the certificate's is refused with what every failed proof is refused with, and only

@@ -3,11 +3,12 @@
 use remote_provisioning::{
     attestation::{Attester, DeviceClass, Digest, Endorsements, PsaReport, Reference, label},
     crypto::{Crypto, rustcrypto::RustCrypto},
+    edhoc::OwnCredential,
     error::{Backend, Error},
     identity::Domain,
     provisioning::device::Introduction,
     sim::{
-        TODAY, World, identities,
+        IDENTITY, TODAY, World, identities,
         maker::{self, Attestation},
     },
     store::memory::MemoryStore,
@@ -20,12 +21,16 @@ const A_WHILE: u64 = 60_000;
 /// A name, what it means, and what makes a world so.
 pub(crate) type Fault = (&'static str, &'static str, fn(World) -> Result<World, Error>);
 
-pub(crate) const FAULTS: [Fault; 22] = [
+pub(crate) const FAULTS: [Fault; 23] = [
     ("unknown-operator", "the operator's certificate is below no anchor of the device's", |world| {
         Ok(world.trusting(identities::rogue_device_anchors(), identities::maker_anchors()))
     }),
     ("unknown-device", "the device's certificate is below no anchor of the operator's", |world| {
         Ok(world.trusting(identities::factory_anchors(), identities::rogue_operator_anchors()))
+    }),
+    ("revoked", "the device's certificate is on its maker's revocation list", |mut world| {
+        world.device_config.own = OwnCredential::chain(IDENTITY, &identities::revoked_device_chain())?;
+        Ok(world.trusting(identities::factory_anchors(), identities::listing_anchors()))
     }),
     ("no-revocation-list", "an operator that wants to see revocation lists, and has none", |world| {
         let mut anchors = identities::maker_anchors();

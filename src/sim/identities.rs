@@ -8,6 +8,7 @@
 //! Test Operator Root ─▶ Test Operator ─▶ operator  CN provisioning.example-operator
 //! Rogue Maker Root ─▶ rogue device                 the same serial number, from a maker that nobody asked
 //! Rogue Operator Root ─▶ rogue operator            the same name
+//! Listing Maker Root ─▶ the device again          on that root's revocation list
 //! raw device 0x0d, raw operator 0x0a               keys without certificates, by kid
 //! ```
 //!
@@ -18,7 +19,7 @@ use crate::{
     error::Result,
     identity::{Domain, Role},
     sim::maker,
-    trust::{Anchor, MemoryAnchors, Pinned},
+    trust::{Anchor, MemoryAnchors, Pinned, RevocationList},
 };
 
 macro_rules! pki {
@@ -91,6 +92,25 @@ pub fn rogue_operator_chain() -> [&'static [u8]; 1] {
 /// The private key of [`rogue_operator_chain`].
 pub fn rogue_operator_key() -> &'static [u8; 32] {
     pki!("rogue-operator.key")
+}
+
+/// The device of [`device_chain`], with the same key, below a root that has revoked this certificate.
+pub fn revoked_device_chain() -> [&'static [u8]; 1] {
+    [pki!("revoked-device.der")]
+}
+
+/// The self-signed root above [`revoked_device_chain`], and its revocation list, number 1.
+pub fn listing_maker() -> (&'static [u8], &'static [u8]) {
+    (pki!("listing-maker-root.der"), pki!("listing-maker.crl"))
+}
+
+/// What an operator trusts that has [`listing_maker`]'s list.
+pub fn listing_anchors() -> MemoryAnchors {
+    let (root, list) = listing_maker();
+    let mut anchors = trusting(Role::Device, root, &[], None);
+    // tests/x509 shows that it parses.
+    let _ = RevocationList::new(list, root, &RustCrypto).map(|list| anchors.revocations_mut().add(list));
+    anchors
 }
 
 /// The self-signed root above [`device_chain`].

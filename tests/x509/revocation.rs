@@ -110,6 +110,23 @@ fn with_a_clock_a_list_has_an_end() {
     assert_eq!(device(1, &anchors, None), None);
 }
 
+/// OpenSSL made this one.
+#[test]
+fn a_list_that_somebody_else_made() {
+    use remote_provisioning::sim::identities;
+    let (root, list) = identities::listing_maker();
+    let list = RevocationList::new(list, root, &RustCrypto).unwrap();
+    assert_eq!(list.epoch(), 1);
+    let chain: Vec<Vec<u8>> = identities::revoked_device_chain().map(<[u8]>::to_vec).into();
+    for date in [Some(TODAY), None] {
+        let found = believe(&chain, Role::Device, Domain::Test, &identities::listing_anchors(), date);
+        assert_eq!(untrusted(found), Some(Untrusted::Revoked));
+        let mut unlisted = MemoryAnchors::new();
+        unlisted.add_anchor(Anchor::from_certificate(root, Role::Device, Domain::Test).unwrap()).unwrap();
+        assert_eq!(untrusted(believe(&chain, Role::Device, Domain::Test, &unlisted, date)), None);
+    }
+}
+
 #[test]
 fn lists_that_are_none() {
     let good = List::of_root(1, &[1]).issue();

@@ -75,7 +75,28 @@ EOF
 NO_IDS='subjectKeyIdentifier=none\nauthorityKeyIdentifier=none\n'
 ROOT="${NO_IDS}basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign\n"
 ISSUER="${NO_IDS}basicConstraints=critical,CA:true,pathlen:0\nkeyUsage=critical,keyCertSign\n"
+LISTING="${NO_IDS}basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign\n"
 LEAF="${NO_IDS}keyUsage=critical,digitalSignature,keyAgreement\n"
+
+# revoke FILE ISSUER SERIAL: list number 1 of that issuer (file and key), with one certificate of that number in it.
+revoke() {
+    : >"$TMP/index"
+    printf 'R\t%s\t250101000000Z\t%02X\tunknown\t/CN=any\n' 991231235959Z "$3" >"$TMP/index"
+    printf '01' >"$TMP/crlnumber"
+    printf '[ca]\ndefault_ca=here\n[here]\ndatabase=%s\ncrlnumber=%s\ndefault_md=sha256\ncrl_extensions=crl\n[crl]\n' \
+        "$TMP/index" "$TMP/crlnumber" >"$TMP/crl.cnf"
+    openssl ca -gencrl -config "$TMP/crl.cnf" -cert "$TMP/$2.crt" -keyfile "$TMP/$2.pem" \
+        -crl_lastupdate 20250101000000Z -crl_nextupdate 20491231235959Z -out "$TMP/$1.pem" 2>"$TMP/log" || { cat "$TMP/log"; exit 1; }
+    openssl crl -in "$TMP/$1.pem" -outform DER -out "$OUT/$1.crl"
+}
+
+# A maker that keeps a revocation list, and on it the device under another certificate.
+listed() {
+    SERIAL=40
+    issue listing-maker-root listing-maker-root - listing-maker-root '/CN=Listing Maker Root' $START $FOREVER "$LISTING"
+    issue revoked-device device listing-maker-root listing-maker-root '/serialNumber=IOT-0001-0000-0001' $START $FOREVER "$LEAF"
+    revoke listing-maker listing-maker-root "$SERIAL"
+}
 
 identities() {
     issue maker-root maker-root - maker-root '/CN=Test Maker Root' $START $FOREVER "$ROOT"
@@ -95,6 +116,7 @@ identities() {
 
 if [ -z "${PKI:-}" ]; then
     identities
+    listed
     for name in device operator rogue-device rogue-operator; do publish "$name"; done
     # CCS of raw keys: { 2: sub, 8: { 1: { 1: 2, 2: kid, -1: 1, -2: x, -3: y } } }
     ccs() { # FILE KEY KID-HEX SUB

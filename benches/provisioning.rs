@@ -13,6 +13,7 @@
 mod common;
 
 use core::hint::black_box;
+use std::sync::LazyLock;
 
 use common::{Backend, Pair, Side};
 use criterion::{BatchSize, Criterion};
@@ -114,9 +115,14 @@ impl Run {
     }
 }
 
+/// An operator's systems, without what they have computed once for all devices.
 fn home() -> Home {
-    let mut home = Home::laboratory().unwrap();
-    home.policy = Policy::without_evidence("bench").unwrap();
+    static VOUCHER: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        maker::voucher(&maker::device_name().unwrap(), &maker::operator_public_key().unwrap()).unwrap()
+    });
+    let policy = Policy::without_evidence("bench").unwrap();
+    let mut home = Home::new(Secret::zeroed(), vec!["001010000000001".parse().unwrap()], policy);
+    home.own(maker::device_name().unwrap(), VOUCHER.clone());
     home
 }
 

@@ -383,3 +383,23 @@ pub(super) fn take_ead(ead: &mut crate::edhoc::Ead) -> Result<Vec<u8>, Misbehave
 }
 
 token::portable_as_sent!(Operation, Counter, DeviceState, Complete, Receipt);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_is_padded_to_a_class() {
+        for len in 0..3 * PADDING_CLASS {
+            let items = with_padding(ead(b"x"), len);
+            assert!(items.first().is_some_and(|item| item.critical));
+            // RFC 8949: a label of 0 is one byte, the head of a string one or, from 24 bytes on, two.
+            let padding = items.iter().skip(1).map(|item| {
+                assert!(!item.critical && item.label == 0, "padding (RFC 9528 §3.8.1)");
+                item.value.map_or(1, |value| value.len().saturating_add(if value.len() < 24 { 2 } else { 3 }))
+            });
+            let padded = len.saturating_add(padding.sum());
+            assert_eq!(padded, len.next_multiple_of(PADDING_CLASS), "{len}");
+        }
+    }
+}

@@ -160,6 +160,34 @@ mod tests {
         Ok(())
     }
 
+    /// A peer with the key that pads with something else than zeros, or not as far as it should.
+    #[test]
+    fn padding_has_one_form() -> Result<(), Error> {
+        let (_, mut other) = ends();
+        let Direction { key, aad, .. } = direction(1);
+        let mut number = 0;
+        let mut outcome_of = |text: &[u8]| {
+            let record = encrypt0::seal(&key, Some(number), &aad, text, &RustCrypto)?;
+            number = number.saturating_add(1);
+            outcome(&mut other, &record)
+        };
+        let padded = |len: usize| {
+            let mut text = alloc::vec![0x41, b'a'];
+            text.resize(len, 0);
+            text
+        };
+        let refused = Err(Malformed::TrailingBytes.into());
+        assert_eq!(outcome_of(&padded(PADDING_CLASS))?, b"a");
+        assert_eq!(outcome_of(&padded(PADDING_CLASS.saturating_mul(2)))?, b"a");
+        assert_eq!(outcome_of(&padded(2)), refused);
+        assert_eq!(outcome_of(&padded(PADDING_CLASS.saturating_add(1))), refused);
+        let mut marked = padded(PADDING_CLASS);
+        marked.last_mut().into_iter().for_each(|last| *last = 1);
+        assert_eq!(outcome_of(&marked), refused);
+        assert_eq!(outcome_of(b"a"), Err(Malformed::WrongType.into()), "no string");
+        Ok(())
+    }
+
     #[test]
     fn numbers_are_not_used_twice_even_when_sealing_fails() -> Result<(), Error> {
         let (mut one, mut other) = ends();

@@ -2,7 +2,12 @@
 
 use remote_provisioning::{
     error::Code,
-    provisioning::{log::LogEntry, watch::Alarm},
+    provisioning::{
+        Question,
+        log::LogEntry,
+        question::Visitor,
+        watch::{Alarm, Refusal},
+    },
     store::memory::MemoryStore,
 };
 
@@ -89,6 +94,53 @@ fn a_delayed_message_is_no_alarm() {
     assert_eq!(out.finished, [Err(Error::Declined(Code::TryLater))]);
     assert_eq!((alarms(&lab), subscribers(&lab)), (vec![], 1));
     lab.assert_complete();
+}
+
+/// What gives a second device away, one sign at a time: each visitor is like the true one but for that.
+#[test]
+fn each_sign_is_an_alarm_by_itself() {
+    let mut lab = Lab::attested(6);
+    lab.session(6);
+    // The device has signed, and comes back to resume.
+    lab.stopping = Some("appraise");
+    let mut session = lab.session(3);
+    let message = session.message(3);
+    lab.tell_operator(&mut session.operator, &message).unwrap();
+    let Some(Question::Appraise(visitor)) = lab.serve(&mut session.operator).open else { panic!("not asked") };
+    let watch = lab.home.watch(&visitor.device.device_id()).unwrap().clone();
+    let admitted = watch.admit(&visitor).unwrap();
+    let (request, _) = watch.counter();
+    assert_eq!((request, admitted.counter().0), (1, 2));
+
+    type Change = fn(&mut Visitor);
+    let signs: [(&str, Change, Option<Refusal>); 10] = [
+        ("nothing", |_| {}, None),
+        ("a later request", |it| it.counter.request = 9, None),
+        ("a newer credential", |it| it.state.active = Some(2), None),
+        ("another owner since", |it| (it.state.owner_epoch, it.state.voucher_head) = (2, Some([7; 32])), None),
+        ("the counter of before", |it| it.counter.request = 1, Some(Refusal::Alarm(Alarm::Counter))),
+        ("no credential", |it| it.state.active = None, Some(Refusal::Alarm(Alarm::State))),
+        ("an earlier owner", |it| it.state.owner_epoch = 0, Some(Refusal::Alarm(Alarm::State))),
+        ("another voucher", |it| it.state.voucher_head = Some([7; 32]), Some(Refusal::Alarm(Alarm::Heads))),
+        ("no voucher", |it| it.state.voucher_head = None, Some(Refusal::Alarm(Alarm::Heads))),
+        (
+            "the counter of before, in a session of before",
+            |it| {
+                it.counter.request = 1;
+                it.since.0 -= 1;
+            },
+            Some(Refusal::Stale),
+        ),
+    ];
+    for (at, change, expected) in signs {
+        let mut other = visitor.clone();
+        change(&mut other);
+        assert_eq!(watch.admit(&other).err(), expected, "{at}");
+        let quarantined = watch.quarantine(Alarm::Heads);
+        assert_eq!(quarantined.admit(&other).err(), Some(Refusal::Quarantined(Alarm::Heads)), "{at}");
+    }
+    assert_eq!(Refusal::Stale.code(), Code::TryLater);
+    assert_eq!(Refusal::Quarantined(Alarm::State).code(), Code::Quarantined);
 }
 
 /// A person has looked: the device that comes next is taken as it is.

@@ -12,7 +12,7 @@ use remote_provisioning::{
     credential::{self, SoftUsim, Usim},
     crypto::{Crypto, Secret},
     edhoc::{ConnectionId, initiator, is_error_message},
-    error::{Code, Error, Misuse},
+    error::{Code, Error, Misbehaved, Misuse},
     identity::{Domain, Role},
     provisioning::{
         Answer, Millis, Question,
@@ -58,6 +58,9 @@ pub(crate) fn run(data: &[u8]) {
     }
 }
 
+/// Answered with the suites that there are, and then it is as if it had never come (RFC 9528 §6.3.1).
+const WRONG_SUITE: Error = Error::Misbehaved(Misbehaved::WrongSuite);
+
 /// Watches an operator, and judges what it does.
 struct Judge {
     office: Office,
@@ -72,7 +75,7 @@ impl Judge {
     fn deliver(&mut self, bytes: &[u8]) -> (Result<(), Error>, Vec<Vec<u8>>) {
         let ended = self.finished.is_some();
         let (result, sent) = self.observe(|office| office.take(bytes));
-        if result.is_ok() || self.finished.is_some() && !ended {
+        if result.is_ok() || result == Err(WRONG_SUITE) || self.finished.is_some() && !ended {
             self.taken.push(bytes.to_vec());
         }
         (result, sent)
@@ -121,6 +124,7 @@ impl Judge {
         if let Err(error) = result {
             match end {
                 Some(end) => assert_eq!(end, Err(error)),
+                None if error == WRONG_SUITE => assert!(sent.iter().all(|message| is_error_message(message))),
                 None => assert!(sent.is_empty(), "as if it had never come"),
             }
         }

@@ -174,21 +174,9 @@ struct Introduced {
 #[derive(Debug)]
 struct Shown {
     name: PeerName,
-    entries: u64,
     head: Hash,
+    /// The owner epoch that a device is in when this is its first voucher.
     epoch: u32,
-}
-
-impl Shown {
-    /// The owner epoch that the device is in when it has accepted this voucher.
-    fn owner_epoch(&self, visitor: &Visitor) -> u32 {
-        match &visitor.state {
-            state if state.voucher_head == Some(self.head) => state.owner_epoch,
-            // The maker's word alone: one on from wherever the device is.
-            state if self.entries == 1 => state.owner_epoch.saturating_add(1),
-            _ => self.epoch,
-        }
-    }
 }
 
 /// A device at the desk: authenticated, waiting for message_4.
@@ -494,8 +482,7 @@ impl Operator {
         if outline.voucher.serial != device.as_str() || outline.owner != own.thumbprint(desk.crypto) {
             return Err(Misuse::Parameter("the voucher is not for this device and this operator").into());
         }
-        let entries = u64::try_from(outline.entries).map_err(|_| Malformed::TooLong)?;
-        Ok(Shown { name: *device, entries, head: outline.head, epoch: outline.epoch })
+        Ok(Shown { name: *device, head: outline.head, epoch: outline.epoch })
     }
 
     fn introduce(
@@ -710,7 +697,7 @@ impl Operator {
             return Err(TOO_LONG.into());
         }
         let package_hash = credential::package_hash(&sealed, desk.crypto);
-        let owner_epoch = shown.owner_epoch(&case.visitor);
+        let owner_epoch = shown.epoch;
         let named = Named { supi, epoch: *epoch, package_hash, owner_epoch };
         let expected = Expected {
             channel: Channel::of_operator(session, &package_hash, desk.crypto)?,
@@ -857,7 +844,7 @@ impl Operator {
 token::portable! {
     Greeting { message, c_r, terms, introduced }
     Introduced { since, voucher_first, shown }
-    Shown { name, entries, head, epoch }
+    Shown { name, head, epoch }
     Case { handshake, visitor, shown }
     Admitted { verdict, shown, voucher }
     Draft { admitted, reservation, k }

@@ -226,3 +226,26 @@ fn padded(chain: &[u8]) -> Vec<u8> {
     text.resize(text.len().next_multiple_of(VOUCHER_CLASS), 0);
     text
 }
+
+#[cfg(all(test, feature = "rustcrypto"))]
+mod tests {
+    use super::*;
+    use crate::crypto::rustcrypto::RustCrypto;
+
+    /// A home that pads with something else than zeros.
+    #[test]
+    fn padding_has_one_form() -> Result<()> {
+        let secret = VoucherSecret(Secret::from_slice(&[7; 32])?);
+        let salt = [1; SALT_LEN];
+        let open = |text: &[u8]| {
+            let sealed = encrypt0::seal(&secret.key(&salt, &RustCrypto), None, SEALED, text, &RustCrypto)?;
+            secret.open(Raw(&write_sealed(&salt, &sealed)), &RustCrypto)
+        };
+        let mut text = padded(b"chain");
+        assert_eq!(text.len(), VOUCHER_CLASS);
+        assert_eq!(open(&text)?, b"chain");
+        text.last_mut().into_iter().for_each(|last| *last = 1);
+        assert_eq!(open(&text), Err(Malformed::TrailingBytes.into()));
+        Ok(())
+    }
+}

@@ -91,9 +91,10 @@ fn without_evidence_only_under_a_policy_that_says_so_by_name() {
     lab.home.policy = Policy::without_evidence("ambient tags").unwrap();
     assert_eq!(lab.run(), Ok(()));
     assert_eq!(verdicts(&lab), ["accepted by policy \"ambient tags\" without evidence"]);
-    // An operator that asks for no evidence gets none.
+    // An operator that asks for no evidence gets none, even of an attester that would give it to anybody.
     let mut lab = Lab::attested(3);
     lab.operator_config.evidence_formats.clear();
+    lab.attestation.as_mut().unwrap().replayed = Some(b"evidence for anybody".to_vec());
     assert_eq!(lab.run(), refused(Code::EvidenceMissing));
 }
 

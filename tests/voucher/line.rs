@@ -3,6 +3,7 @@
 use p256::ecdsa::Signature as P256Signature;
 use proptest::prelude::*;
 use remote_provisioning::{
+    cose::sign1::Sign1,
     error::{Malformed, Misuse},
     trust::voucher::{MAX_ENTRIES, VoucherRequest},
     wire::{self, Reader},
@@ -135,7 +136,6 @@ fn epochs_only_grow() {
 
 /// An extension with any payload.
 fn by_hand(signer: &Party, payload: &[u8]) -> Vec<u8> {
-    use remote_provisioning::cose::sign1::Sign1;
     let key = signer.key();
     let compressed = [&[2 | (key.y()[31] & 1)], key.x()].concat();
     let signed = wire::encode(&Sign1::create(payload, b"RCP voucher", signer.sign()).unwrap());
@@ -203,6 +203,35 @@ fn one_key_by_three_names() {
     // What is no certificate pins nothing.
     let chain = market.issue(&Voucher { pinned: Pin::Certificate(b"none"), ..word(&market.owners[0]) });
     assert_eq!(market.show(&chain, 0), Err(Untrusted::BadCertificate.into()));
+}
+
+/// A voucher names one key, in one way.
+#[test]
+fn no_key_and_two_keys() {
+    let maker = Party::new("maker");
+    let read = |pins: &[(u64, usize)]| {
+        let payload = wire::encode_with(|w| {
+            w.map(1);
+            w.unsigned(2451);
+            w.map(pins.len() + 1);
+            for (leaf, len) in pins {
+                w.unsigned(*leaf);
+                w.bytes(&vec![1; *len]);
+            }
+            w.unsigned(11);
+            w.text("S");
+        });
+        let signed = Sign1::create(&payload, &[], maker.sign()).unwrap().to_tagged();
+        Voucher::verify(&signed, &maker.key(), &RustCrypto)
+            .map(|voucher| voucher.pinned.thumbprint(&RustCrypto).is_ok())
+    };
+    assert_eq!(read(&[(9, 91)]), Ok(true));
+    assert_eq!(read(&[(10, 32)]), Ok(true));
+    assert_eq!(read(&[]), Err(Malformed::MissingKey.into()));
+    assert_eq!(read(&[(10, 31)]), Err(Malformed::WrongLength.into()));
+    for two in [[(8, 91), (9, 91)], [(8, 91), (10, 32)], [(9, 91), (10, 32)]] {
+        assert_eq!(read(&two), Err(Malformed::OutOfRange.into()), "{two:?}");
+    }
 }
 
 /// A valid signature has a twin. Whoever replaces one by the other neither forks the line nor locks the device out.
@@ -315,7 +344,7 @@ fn dates_are_read_as_others_write_them() {
             w.text("S");
         });
         let maker = Party::new("maker");
-        let signed = remote_provisioning::cose::sign1::Sign1::create(&payload, &[], maker.sign()).unwrap().to_tagged();
+        let signed = Sign1::create(&payload, &[], maker.sign()).unwrap().to_tagged();
         Voucher::verify(&signed, &maker.key(), &RustCrypto).map(|voucher| voucher.expires_on)
     };
     let expected = Ok(Some(Date(1_670_358_210)));

@@ -6,6 +6,7 @@ use remote_provisioning::{
         label,
     },
     crypto::{Crypto, rustcrypto::RustCrypto},
+    edhoc::MAX_TOKEN,
     error::{Backend, Code, Error, Misuse},
     identity::{Domain, PeerName, Role},
     provisioning::{Admission, Answer, Question, device::Introduction, log::LogEntry, question::Visitor},
@@ -45,6 +46,20 @@ fn a_secure_device_gets_its_subscription_and_the_verdict_stays_with_it() {
     let appraised = offered.unwrap().verdict.appraised().unwrap().clone();
     assert_eq!(appraised.instance(), &lab.attestation.as_ref().unwrap().report.instance);
     assert!(appraised.known_software());
+}
+
+/// Verdict and voucher travel with a session that rests in a token between any two calls.
+#[test]
+fn the_verdict_survives_a_rest_in_a_token() {
+    for introduction in [None, Some(Introduction::VoucherLast { request: false })] {
+        let mut lab = Lab::attested(8);
+        lab.device_config.introduction = introduction.unwrap_or(lab.device_config.introduction);
+        lab.travelling = Some(0);
+        assert_eq!(lab.run(), Ok(()));
+        lab.assert_complete();
+        assert!(verdicts(&lab)[0].contains("PSA token"), "{:?}", verdicts(&lab));
+        assert!(lab.travelling.unwrap() < MAX_TOKEN / 2, "{:?}", lab.travelling);
+    }
 }
 
 #[test]

@@ -297,6 +297,7 @@ fn terms_that_are_not_right_get_no_message_3() {
         ("a map", text(&|w| w.map(0)), Some(malformed(Malformed::WrongType))),
         ("no voucher", text(&|w| w.encoded(b"\x82\x01\x80")), Some(malformed(Malformed::WrongLength))),
         ("long form", text(&|w| w.encoded(b"\x83\x18\x01\x80\xf6")), Some(malformed(Malformed::NotShortest))),
+        ("a voucher that nobody asked for", text(&|w| w.encoded(b"\x83\x01\x80\x40")), Some(WRONG_OFFER)),
     ]);
     for (at, ead_2, expected) in cases {
         let mut lab = Lab::voucher_last(1);

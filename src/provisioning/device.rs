@@ -368,12 +368,14 @@ impl Device {
             return Err(Misbehaved::WrongDomain.into());
         }
         // Before this device says who it is: whatever entitlement can be seen now.
-        let ownership = match &self.secret {
-            Some(secret) => {
-                let chain = secret.open(terms.voucher.ok_or(Voucher::Missing)?, crypto)?;
+        let ownership = match (&self.secret, terms.voucher) {
+            (Some(secret), voucher) => {
+                let chain = secret.open(voucher.ok_or(Voucher::Missing)?, crypto)?;
                 Some(voucher::verify(&chain, &self.holder(None, platform), message.peer(), platform.anchors, crypto)?)
             }
-            None => {
+            // For whom would it be sealed?
+            (None, Some(_)) => return Err(Misbehaved::WrongOffer.into()),
+            (None, None) => {
                 self.durable.ownership.iter().try_for_each(|held| held.check(message.peer(), crypto))?;
                 None
             }

@@ -619,7 +619,11 @@ impl Operator {
     // ------------------------------------------------------------------------------------------ the answers
 
     fn appraised(&mut self, mut case: Box<Case>, admission: Admission, desk: &mut Desk<'_>) -> Result<(), Error> {
-        let Visitor { device, txn, operation, state, algorithms, .. } = &case.visitor;
+        let Visitor { device, txn, operation, state, algorithms, evidence_nonce, .. } = &case.visitor;
+        let Admission { verdict, admitted, voucher } = admission;
+        if !verdict.is_for(evidence_nonce) || !admitted.is_for(&case.visitor) {
+            return Err(Misuse::Parameter("an admission of another session").into());
+        }
         let (device, txn) = (device.device_id(), *txn);
         let algorithm = algorithms.iter().find_map(|number| Algorithm::from_number(*number));
         match operation {
@@ -628,10 +632,6 @@ impl Operator {
             }
             Operation::Provision if algorithm.is_none() => self.refuse(case, Code::NoCommonAlgorithm, desk),
             Operation::Provision => {
-                let Admission { verdict, voucher } = admission;
-                if !verdict.is_for(&case.visitor.evidence_nonce) {
-                    return Err(Misuse::Parameter("a verdict about another session").into());
-                }
                 let (shown, voucher) = match (case.shown.take(), voucher) {
                     (Some(shown), _) => (shown, None),
                     (None, Some(voucher)) => (self.outline(&voucher, case.visitor.device.name(), desk)?, Some(voucher)),

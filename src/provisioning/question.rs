@@ -16,6 +16,7 @@ use crate::{
     provisioning::{
         log::{LogEntry, Offered},
         message::{Counter, DeviceState, Operation},
+        watch::Admitted,
     },
     trust::{
         Date, Peer,
@@ -105,6 +106,8 @@ pub struct Found {
 pub struct Admission {
     /// On what evidence. Only a [`Policy`](crate::attestation::Policy) makes one.
     pub verdict: Verdict,
+    /// That there is one such device only. Only a [`Watch`](crate::provisioning::Watch) makes one.
+    pub admitted: Admitted,
     /// The device's voucher chain, for one that has not seen it yet.
     pub voucher: Option<Vec<u8>>,
 }

@@ -1,7 +1,7 @@
 //! One identity in two places: what an operator keeps of each device to notice it.
 //!
 //! ```text
-//! Appraise ─▶ Watch::admit(visitor)  ─▶ the row to store, by compare-and-set, with what the request leads to
+//! Appraise ─▶ Watch::admit(visitor)  ─▶ Admitted: the row to store, by compare-and-set; the machine asks for it by type
 //!                 │                       Stale: an old session that woke up; refuse it, nothing has happened
 //!                 └─ Alarm ─▶ Watch::quarantine ─▶ no credential until a person has looked
 //! Log(Confirmed) ─▶ Watch::confirm
@@ -13,7 +13,7 @@
 //! holds another voucher head than the one it accepted. Which of two devices is the true one cannot be told from here.
 //!
 //! When the session began matters: else whoever holds back a device's message_3 and lets it go later could have the device
-//! put into quarantine.
+//! put into quarantine. So the clocks of an operator's servers have to agree, to less than a device's first pause.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,28 @@ pub struct Watch {
     #[serde(with = "serde_bytes")]
     head: Option<Hash>,
     quarantined: Option<Alarm>,
+}
+
+/// That a request was held against what is known of its device. Made by [`Watch::admit`] and by nothing else:
+///
+/// ```compile_fail,E0423
+/// use remote_provisioning::provisioning::watch::{Admitted, Watch};
+///
+/// let forged = Admitted(Watch::default());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted(Watch);
+
+impl Admitted {
+    /// The row to store.
+    pub const fn row(&self) -> &Watch {
+        &self.0
+    }
+
+    /// Whether it is about this request.
+    pub(super) fn is_for(&self, visitor: &Visitor) -> bool {
+        (self.0.counter, self.0.since) == ((visitor.counter.request, visitor.counter.retry), visitor.since.0)
+    }
 }
 
 /// Why a device is not trusted any more: there is a second one, or an older state of it.
@@ -81,7 +103,7 @@ impl Watch {
     ///
     /// # Errors
     /// [`Refusal`]: on an alarm, store [`Watch::quarantine`] of this row.
-    pub fn admit(&self, visitor: &Visitor) -> Result<Self, Refusal> {
+    pub fn admit(&self, visitor: &Visitor) -> Result<Admitted, Refusal> {
         if let Some(alarm) = self.quarantined {
             return Err(Refusal::Quarantined(alarm));
         }
@@ -98,7 +120,13 @@ impl Watch {
         if state.owner_epoch == self.owner_epoch && self.head != state.voucher_head {
             return Err(Refusal::Alarm(Alarm::Heads));
         }
-        Ok(Self { counter, since: visitor.since.0, owner_epoch: state.owner_epoch, head: state.voucher_head, ..*self })
+        Ok(Admitted(Self {
+            counter,
+            since: visitor.since.0,
+            owner_epoch: state.owner_epoch,
+            head: state.voucher_head,
+            ..*self
+        }))
     }
 
     /// The row once the device has signed for what it was offered.

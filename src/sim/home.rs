@@ -144,8 +144,8 @@ impl Home {
     fn appraise(&mut self, visitor: &Visitor) -> Result<Admission, Code> {
         let device = visitor.device.device_id().to_string();
         let watch = self.watches.entry(device.clone()).or_default();
-        match watch.admit(visitor) {
-            Ok(admitted) => *watch = admitted,
+        let admitted = match watch.admit(visitor) {
+            Ok(admitted) => admitted,
             Err(refusal) => {
                 if let Refusal::Alarm(alarm) = refusal {
                     *watch = watch.quarantine(alarm);
@@ -155,7 +155,8 @@ impl Home {
                 }
                 return Err(refusal.code());
             }
-        }
+        };
+        watch.clone_from(admitted.row());
         let (verifier, nonce) = (TokenVerifier::new(&self.endorsements), &visitor.evidence_nonce);
         let evidence = visitor.evidence.as_deref();
         let verdict = self.policy.appraise(&visitor.device.device_id(), evidence, nonce, &verifier, &RustCrypto);
@@ -165,7 +166,7 @@ impl Home {
             Some(request) => maker::answer(request, visitor.device.public_key()).ok(),
             None => self.vouchers.get(visitor.device.name()).cloned(),
         };
-        Ok(Admission { verdict, voucher })
+        Ok(Admission { verdict, admitted, voucher })
     }
 
     fn reserve(&mut self, device: &DeviceId) -> Result<Reservation, Code> {

@@ -17,6 +17,7 @@ use remote_provisioning::{
         log::LogEntry,
         operator,
         question::Visitor,
+        watch::Watch,
     },
     sim::{IDENTITY, SeededRng, TODAY, home::Home, identities, maker, maker::Attestation},
     store::{
@@ -556,7 +557,7 @@ pub(crate) fn admission(visitor: &Visitor) -> Admission {
     let verifier = TokenVerifier::new(MemoryEndorsements::new());
     let verdict =
         policy.appraise(&visitor.device.device_id(), None, &visitor.evidence_nonce, &verifier, &RustCrypto).unwrap();
-    Admission { verdict, voucher: None }
+    Admission { verdict, admitted: Watch::default().admit(visitor).unwrap(), voucher: None }
 }
 
 /// What is inside an error, without its class.

@@ -110,7 +110,7 @@ fn each_sign_is_an_alarm_by_itself() {
     let watch = lab.home.watch(&visitor.device.device_id()).unwrap().clone();
     let admitted = watch.admit(&visitor).unwrap();
     let (request, _) = watch.counter();
-    assert_eq!((request, admitted.counter().0), (1, 2));
+    assert_eq!((request, admitted.row().counter().0), (1, 2));
 
     type Change = fn(&mut Visitor);
     let signs: [(&str, Change, Option<Refusal>); 10] = [

@@ -9,7 +9,7 @@ use remote_provisioning::{
     edhoc::MAX_TOKEN,
     error::{Backend, Code, Error, Misuse},
     identity::{Domain, PeerName, Role},
-    provisioning::{Admission, Answer, Question, device::Introduction, log::LogEntry, question::Visitor},
+    provisioning::{Admission, Answer, Question, Watch, device::Introduction, log::LogEntry, question::Visitor},
     sim::{
         identities,
         maker::{self, Attestation},
@@ -221,32 +221,45 @@ mod one_identity {
     }
 }
 
+/// Verdict and watch are of one session each, whatever the device asks for.
 #[test]
-fn a_verdict_about_another_session_issues_nothing() {
-    let mut lab = Lab::attested(6);
-    let (mut old, mut new) = (None, None);
-    for place in [&mut old, &mut new] {
-        lab.stopping = Some("appraise");
-        let mut session = lab.session(3);
-        let message = session.message(3);
-        lab.tell_operator(&mut session.operator, &message).unwrap();
-        let Some(Question::Appraise(visitor)) = lab.serve(&mut session.operator).open else { panic!("not asked") };
-        *place = Some((session, visitor));
+fn an_admission_of_another_session_issues_nothing() {
+    for resume in [false, true] {
+        let visit = |lab: &mut Lab| {
+            lab.stopping = Some("appraise");
+            let mut session = lab.session(3);
+            let message = session.message(3);
+            lab.tell_operator(&mut session.operator, &message).unwrap();
+            let Some(Question::Appraise(visitor)) = lab.serve(&mut session.operator).open else { panic!("not asked") };
+            (session, visitor)
+        };
+        for (wrong_verdict, wrong_watch) in [(true, false), (false, true), (false, false)] {
+            let mut lab = Lab::attested(6);
+            if resume {
+                lab.session(6);
+            }
+            let logged = lab.logged().len();
+            let (_, old) = visit(&mut lab);
+            let (mut session, new) = visit(&mut lab);
+            let of = |visitor: &Visitor| {
+                let (device, evidence) = (visitor.device.device_id(), visitor.evidence.as_deref());
+                let verifier = TokenVerifier::new(&lab.home.endorsements);
+                let nonce = &visitor.evidence_nonce;
+                let verdict = lab.home.policy.appraise(&device, evidence, nonce, &verifier, &RustCrypto).unwrap();
+                (verdict, Watch::default().admit(visitor).unwrap())
+            };
+            let verdict = of(if wrong_verdict { &old } else { &new }).0;
+            let admitted = of(if wrong_watch { &old } else { &new }).1;
+            let answer = Answer::Appraised(Ok(Admission { verdict, admitted, voucher: None }));
+            let outcome = lab.answer(&mut session.operator, answer);
+            if wrong_verdict || wrong_watch {
+                assert_eq!(outcome, Err(Misuse::Parameter("an admission of another session").into()), "{resume}");
+                assert_eq!(lab.logged().len(), logged);
+            } else {
+                assert_eq!(outcome, Ok(()), "{resume}");
+            }
+        }
     }
-    let (_, visitor) = old.unwrap();
-    let verifier = TokenVerifier::new(&lab.home.endorsements);
-    let verdict = lab.home.policy.appraise(
-        &visitor.device.device_id(),
-        visitor.evidence.as_deref(),
-        &visitor.evidence_nonce,
-        &verifier,
-        &RustCrypto,
-    );
-    let (mut session, _) = new.unwrap();
-    let answer = Answer::Appraised(Ok(Admission { verdict: verdict.unwrap(), voucher: None }));
-    let outcome = lab.answer(&mut session.operator, answer);
-    assert_eq!(outcome, Err(Misuse::Parameter("a verdict about another session").into()));
-    assert!(lab.logged().is_empty());
 }
 
 /// A slow root of trust, and a slow key store behind it: asked again, they are asked the same.

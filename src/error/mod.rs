@@ -7,7 +7,9 @@
 //! compile until someone has chosen what a stranger may learn from it. Every failed proof of identity is told in the
 //! same words (RFC 9528 §6.2, error code 1, one fixed text), so the answer is no oracle.
 
-use core::fmt;
+mod code;
+
+pub use self::code::{Class, Code};
 
 /// A shorthand: most of this crate's fallible functions fail with [`Error`].
 pub type Result<T, E = Error> = core::result::Result<T, E>;
@@ -265,123 +267,6 @@ pub enum Refused {
     /// An EDHOC error 2: the peer runs other suites (RFC 9528 §6.3). Not authenticated.
     #[error("EDHOC error 2, wrong selected cipher suite")]
     WrongSuite,
-}
-
-/// Reasons for a refusal, in four classes: the hundreds say what the device can do about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u16)]
-pub enum Code {
-    /// RETRY: the operator is busy or its back end is down; ask again later.
-    TryLater = 100,
-    /// RETRY: no subscription is free at the moment.
-    PoolEmpty = 101,
-    /// FIX: the request names no algorithm that the operator runs.
-    NoCommonAlgorithm = 200,
-    /// FIX: the operation is unknown or does not fit the device's state.
-    WrongOperation = 201,
-    /// FIX: evidence is required and missing.
-    EvidenceMissing = 202,
-    /// POLICY: the operator does not know or does not want this device.
-    DeviceNotAccepted = 300,
-    /// POLICY: the evidence shows a state that the operator does not accept.
-    EvidenceNotAccepted = 301,
-    /// POLICY: the operator has no voucher that makes it the owner of this device.
-    NotEntitled = 302,
-    /// POLICY: the evidence does not say that the device booted authorised software only.
-    BootState = 310,
-    /// POLICY: the evidence does not say that the device's debug facilities are as far off as demanded.
-    DebugState = 311,
-    /// POLICY: the evidence shows another life cycle state than demanded, or none.
-    LifeCycle = 312,
-    /// POLICY: the evidence shows software older than demanded, or does not tell its version.
-    SoftwareVersion = 313,
-    /// POLICY: the evidence shows software that is not among the reference values.
-    Measurement = 314,
-    /// POLICY: the device is not of the class that the subscription is for.
-    DeviceClass = 315,
-    /// POLICY: the evidence is about another device than the certificate.
-    EvidenceIdentity = 316,
-    /// POLICY: the evidence was made for another session, another device or another operator.
-    EvidenceNotFresh = 317,
-    /// POLICY: the evidence is not signed by a key that is endorsed for its instance id.
-    EvidenceNotAuthentic = 318,
-    /// POLICY: the evidence has a format that the operator did not ask for.
-    EvidenceFormat = 319,
-    /// POLICY: the evidence was asked for by software outside of the device's secure side.
-    EvidenceCaller = 320,
-    /// FATAL: device and operator disagree about what happened; a person has to look.
-    Conflict = 400,
-    /// FATAL: another device has this one's identity, or this one's memory was set back; a person has to look.
-    Quarantined = 401,
-}
-
-impl Code {
-    /// All codes, by number.
-    pub const ALL: [Self; 21] = [
-        Self::TryLater,
-        Self::PoolEmpty,
-        Self::NoCommonAlgorithm,
-        Self::WrongOperation,
-        Self::EvidenceMissing,
-        Self::DeviceNotAccepted,
-        Self::EvidenceNotAccepted,
-        Self::NotEntitled,
-        Self::BootState,
-        Self::DebugState,
-        Self::LifeCycle,
-        Self::SoftwareVersion,
-        Self::Measurement,
-        Self::DeviceClass,
-        Self::EvidenceIdentity,
-        Self::EvidenceNotFresh,
-        Self::EvidenceNotAuthentic,
-        Self::EvidenceFormat,
-        Self::EvidenceCaller,
-        Self::Conflict,
-        Self::Quarantined,
-    ];
-
-    /// The number on the wire.
-    pub const fn number(self) -> u16 {
-        #[expect(clippy::as_conversions, reason = "reads the discriminant of a fieldless enum")]
-        {
-            self as u16
-        }
-    }
-
-    /// The code with this number, if there is one.
-    pub fn from_number(number: u64) -> Option<Self> {
-        Self::ALL.into_iter().find(|code| u64::from(code.number()) == number)
-    }
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (class, what) = match self {
-            Self::TryLater => ("RETRY", "try again later"),
-            Self::PoolEmpty => ("RETRY", "no subscription is free"),
-            Self::NoCommonAlgorithm => ("FIX", "no common authentication algorithm"),
-            Self::WrongOperation => ("FIX", "operation does not fit"),
-            Self::EvidenceMissing => ("FIX", "evidence missing"),
-            Self::DeviceNotAccepted => ("POLICY", "device not accepted"),
-            Self::EvidenceNotAccepted => ("POLICY", "device state not accepted"),
-            Self::NotEntitled => ("POLICY", "no voucher for this device"),
-            Self::BootState => ("POLICY", "boot state not accepted"),
-            Self::DebugState => ("POLICY", "debug state not accepted"),
-            Self::LifeCycle => ("POLICY", "life cycle not accepted"),
-            Self::SoftwareVersion => ("POLICY", "software version not accepted"),
-            Self::Measurement => ("POLICY", "software measurement not accepted"),
-            Self::DeviceClass => ("POLICY", "device class not accepted"),
-            Self::EvidenceIdentity => ("POLICY", "evidence of another device"),
-            Self::EvidenceNotFresh => ("POLICY", "evidence not of this session"),
-            Self::EvidenceNotAuthentic => ("POLICY", "evidence not authentic"),
-            Self::EvidenceFormat => ("POLICY", "evidence format not accepted"),
-            Self::EvidenceCaller => ("POLICY", "evidence asked for by unsecure software"),
-            Self::Conflict => ("FATAL", "records conflict"),
-            Self::Quarantined => ("FATAL", "two devices with one identity"),
-        };
-        write!(f, "{class} {}: {what}", self.number())
-    }
 }
 
 /// Calls that the library cannot follow.

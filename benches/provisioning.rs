@@ -19,12 +19,12 @@ use common::{Backend, Pair, Side};
 use criterion::{BatchSize, Criterion};
 use remote_provisioning::{
     attestation::Policy,
-    credential::SoftUsim,
+    credential::{SoftUsim, StorageKey},
     crypto::{Crypto, Group, PublicKey, Secret, Signature},
     identity::Domain,
     provisioning::{
         Desk, Device, Millis, Operator, Platform,
-        device::{self, Action, Introduction},
+        device::{self, Action, Goal, Introduction},
         operator,
     },
     sim::{IDENTITY, SeededRng, TODAY, home::Home, maker},
@@ -146,7 +146,7 @@ impl<'a> Phone<'a> {
         let introduction = Introduction::VoucherLast { request: false };
         let config =
             device::Config::new(self.side.own.clone(), maker::device_name().unwrap(), Domain::Test, introduction);
-        let device = self.with(|_, platform| Device::start(config, Millis(0), platform).unwrap());
+        let device = self.with(|_, platform| Device::start(config, Goal::Provision, Millis(0), platform).unwrap());
         self.device = Some(device);
         self.sent().unwrap()
     }
@@ -162,7 +162,7 @@ impl<'a> Phone<'a> {
             match action {
                 Action::Send(bytes) => sent = Some(bytes),
                 Action::Finished(result) => self.finished = result.is_ok(),
-                Action::WakeAt(_) | Action::Authenticated(_) | Action::Installed(_) | Action::Completed { .. } => {}
+                _ => {}
             }
         }
         sent
@@ -189,6 +189,7 @@ struct Office<'a> {
     crypto: &'static dyn Crypto,
     operator: Operator,
     home: Home,
+    storage: StorageKey,
     rng: SeededRng,
     finished: bool,
 }
@@ -197,7 +198,8 @@ impl<'a> Office<'a> {
     fn new(run: &'a Run, home: Home) -> Self {
         let (side, crypto) = (&run.pair.operator, run.backend.crypto);
         let operator = Operator::new(operator::Config::new(side.own.clone(), Domain::Test));
-        Self { side, crypto, operator, home, rng: SeededRng::new(2), finished: false }
+        let storage = Home::storage_key().unwrap();
+        Self { side, crypto, operator, home, storage, rng: SeededRng::new(2), finished: false }
     }
 
     fn take(&mut self, message: &[u8]) -> Option<Vec<u8>> {
@@ -205,6 +207,7 @@ impl<'a> Office<'a> {
             crypto: self.crypto,
             rng: &mut self.rng,
             keys: &*self.side.keys,
+            storage: &self.storage,
             anchors: &self.side.anchors,
             date: TODAY,
         };

@@ -42,8 +42,9 @@ use remote_provisioning::{
     identity::{Plmn, Role},
     provisioning::{
         Millis, Question, device,
-        log::LogEntry,
-        message::{Hello, Operation, Receipt, VERSION},
+        log::What,
+        message::{Hello, Operation, VERSION},
+        receipt::Receipt,
     },
     sim::{Event, SeededRng, World, identities, link::Fate},
     store::{KeyStore, Slot, SubscriptionStore},
@@ -267,6 +268,15 @@ impl Teller {
             Event::Completed { acknowledged } => {
                 note(Role::Device, &format!("told complete: the operator has the receipts up to {acknowledged}"));
             }
+            Event::Prepared(subscription) => note(
+                Role::Device,
+                &format!("prepared, beside the one in use: {}, epoch {}", subscription.id.supi, subscription.id.epoch),
+            ),
+            Event::CalledOff => note(Role::Device, "what was prepared is gone"),
+            Event::Erased => note(Role::Device, "every credential is gone"),
+            Event::Told(standing, wanted) => {
+                note(Role::Device, &format!("told: {standing:?}, wanted: {wanted:?}"));
+            }
             Event::Finished { by, result: Ok(()) } => note(*by, "done"),
             Event::Finished { by, result: Err(error) } => {
                 note(*by, &format!("ends: {error}"));
@@ -337,9 +347,22 @@ impl Teller {
                     ),
                 );
             }
-            Question::Reserve { .. } => note(Role::Operator, "sets a SUPI aside for this txn"),
+            Question::Reserve(_) => note(Role::Operator, "sets a SUPI aside for this txn"),
             Question::ComputeOpc { .. } => note(Role::Operator, "K derived from the session; OPc from OP"),
-            Question::Log(LogEntry::Offered(offered)) => {
+            Question::Log(entry) => self.logged(&entry.what),
+            Question::PutIntoCore(credential) => {
+                note(Role::Operator, &format!("the core accepts {}", credential.supi));
+            }
+            Question::ReadCore { .. } | Question::Recover(_) => note(Role::Operator, "looks into the core"),
+            Question::BarInCore { supi } => note(Role::Operator, &format!("the core bars {supi}")),
+            Question::AdmitToCore { supi } => note(Role::Operator, &format!("the core admits {supi} again")),
+            Question::RemoveFromCore { supi } => note(Role::Operator, &format!("the core forgets {supi}")),
+        }
+    }
+
+    fn logged(&self, what: &What) {
+        match what {
+            What::Offered(offered) => {
                 let verdict = offered.verdict.to_string();
                 verdict.lines().for_each(|line| note(Role::Operator, line.trim_start()));
                 let package = hex(&offered.package_hash[..4]);
@@ -351,14 +374,11 @@ impl Teller {
                     ),
                 );
             }
-            Question::Log(LogEntry::Quarantined(_)) => {}
-            Question::Log(LogEntry::Confirmed(confirmed)) => {
-                note(Role::Operator, &format!("DURABLE confirmed: {}", describe_receipt(&confirmed.receipt)));
+            What::Ended(ended) => {
+                let receipt = ended.proof.receipts.last().map(|receipt| describe_receipt(receipt));
+                note(Role::Operator, &format!("DURABLE confirmed: {}", receipt.unwrap_or_default()));
             }
-            Question::PutIntoCore(credential) => {
-                note(Role::Operator, &format!("the core accepts {}", credential.supi));
-            }
-            Question::Recall { .. } => note(Role::Operator, "looks this txn up in the log"),
+            other => note(Role::Operator, &format!("DURABLE {other:?}")),
         }
     }
 

@@ -14,6 +14,7 @@
 //!   provisioning ──┴── Device ◀─────────────▶ Operator      what is asked, offered, committed, confirmed
 //!        │               │                        │
 //!      edhoc            who is this, and a session with them             RFC 9528
+//!      authority        what owners and users sign about a device        RFC 8392
 //!        │               │                        │
 //!   trust · attestation · credential   whose device · in what state · the package and K
 //!                                                                         RFC 5280, 8366, 9711, 9783, TS 33.501
@@ -46,7 +47,7 @@
 //!     crypto::rustcrypto::RustCrypto,
 //!     edhoc::OwnCredential,
 //!     identity::Domain,
-//!     provisioning::{Desk, Platform, device, device::Introduction, operator},
+//!     provisioning::{Desk, Platform, device::{self, Goal, Introduction}, operator},
 //!     sim::{IDENTITY, SeededRng, TODAY, home::Home, identities, maker},
 //!     store::memory::{MemoryKeyStore, MemoryStore},
 //! };
@@ -67,7 +68,7 @@
 //! operator_keys.insert(IDENTITY, identities::operator_key())?;
 //! let own = OwnCredential::chain(IDENTITY, &identities::operator_chain())?;
 //! let operator_anchors = identities::maker_anchors();
-//! let mut home = Home::laboratory()?;
+//! let (mut home, storage) = (Home::laboratory()?, Home::storage_key()?);
 //!
 //! // In earnest: a hardware source, and time that passes.
 //! let (mut rng, mut other_rng, now) = (SeededRng::new(1), SeededRng::new(2), Millis(0));
@@ -85,10 +86,11 @@
 //!     crypto: &RustCrypto,
 //!     rng: &mut other_rng,
 //!     keys: &operator_keys,
+//!     storage: &storage,
 //!     anchors: &operator_anchors,
 //!     date: TODAY,
 //! };
-//! let mut device = Device::start(device_config, now, &mut platform)?;
+//! let mut device = Device::start(device_config, Goal::Provision, now, &mut platform)?;
 //! let mut operator = Operator::new(operator::Config::new(own, Domain::Test));
 //!
 //! while let Some(action) = device.poll() {
@@ -97,7 +99,8 @@
 //!         device::Action::Installed(subscription) => println!("new subscription: {}", subscription.id.supi),
 //!         device::Action::Finished(result) => return result,
 //!         // In earnest: a timer that calls `device.handle_timeout`.
-//!         device::Action::WakeAt(_) | device::Action::Authenticated(_) | device::Action::Completed { .. } => {}
+//!         // And a device looks at the other actions, which say what to tell its user.
+//!         _ => {}
 //!     }
 //!     while let Some(action) = operator.poll() {
 //!         match action {
@@ -138,6 +141,7 @@ extern crate std;
 
 pub mod aka;
 pub mod attestation;
+pub mod authority;
 pub mod cose;
 pub mod credential;
 pub mod crypto;

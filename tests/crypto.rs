@@ -840,7 +840,7 @@ fn secrets_print_no_bytes() {
     let mut keys = MemoryKeyStore::new();
     keys.insert(KeyId(1), &[0xa5; 32]).unwrap();
     let mut store = MemoryStore::new();
-    store.commit(Commit { slot: Some(SlotChange::Write(Slot::A, &slot)), record: &[0xa5; 32] }).unwrap();
+    store.commit(Commit { slots: &[SlotChange::Write(Slot::A, &slot)], record: &[0xa5; 32] }).unwrap();
     let shown = [
         format!("{secret:?} {secret:#?}"),
         format!("{slot:?} {slot:#?}"),
@@ -926,17 +926,17 @@ fn a_commit_lands_whole() {
 
     let (one, two) = (SecretBytes::new(vec![1; 9]), SecretBytes::new(vec![2; 5]));
     let stored = |bytes: &SecretBytes| Ok(Some(SecretBytes::new(bytes.bytes().to_vec())));
-    store.commit(Commit { slot: Some(SlotChange::Write(Slot::A, &one)), record: b"first" }).unwrap();
-    store.commit(Commit { slot: Some(SlotChange::Write(Slot::B, &two)), record: b"second" }).unwrap();
+    store.commit(Commit { slots: &[SlotChange::Write(Slot::A, &one)], record: b"first" }).unwrap();
+    store.commit(Commit { slots: &[SlotChange::Write(Slot::B, &two)], record: b"second" }).unwrap();
     assert_eq!((store.slot(Slot::A), store.slot(Slot::B)), (stored(&one), stored(&two)));
     assert_eq!(store.record(), Ok(Some(b"second".to_vec())));
 
-    store.commit(Commit { slot: None, record: b"" }).unwrap();
+    store.commit(Commit { slots: &[], record: b"" }).unwrap();
     assert_eq!((store.slot(Slot::A), store.slot(Slot::B)), (stored(&one), stored(&two)));
     assert_eq!(store.record(), Ok(Some(vec![])), "an empty record is a record");
 
-    store.commit(Commit { slot: Some(SlotChange::Write(Slot::A, &two)), record: b"third" }).unwrap();
-    store.commit(Commit { slot: Some(SlotChange::Erase(Slot::B)), record: b"fourth" }).unwrap();
+    store.commit(Commit { slots: &[SlotChange::Write(Slot::A, &two)], record: b"third" }).unwrap();
+    store.commit(Commit { slots: &[SlotChange::Erase(Slot::B)], record: b"fourth" }).unwrap();
     assert_eq!((store.slot(Slot::A), store.slot(Slot::B)), (stored(&two), Ok(None)));
     assert_eq!(store.record(), Ok(Some(b"fourth".to_vec())));
     assert_eq!(store.commits(), 5);
@@ -947,12 +947,12 @@ fn a_commit_that_fails_changes_nothing() {
     let mut store = MemoryStore::new();
     let (slot, other) = (SecretBytes::new(vec![1; 9]), SecretBytes::new(vec![2; 9]));
     let longest = vec![3; MAX_RECORD];
-    store.commit(Commit { slot: Some(SlotChange::Write(Slot::A, &slot)), record: &longest }).unwrap();
+    store.commit(Commit { slots: &[SlotChange::Write(Slot::A, &slot)], record: &longest }).unwrap();
     let before = store.fingerprint();
 
     let too_long = vec![3; MAX_RECORD + 1];
-    for slot in [None, Some(SlotChange::Write(Slot::A, &other)), Some(SlotChange::Erase(Slot::A))] {
-        assert_eq!(store.commit(Commit { slot, record: &too_long }), Err(Backend::Store));
+    for slots in [&[][..], &[SlotChange::Write(Slot::A, &other)], &[SlotChange::Erase(Slot::A)]] {
+        assert_eq!(store.commit(Commit { slots, record: &too_long }), Err(Backend::Store));
     }
     assert_eq!(store.fingerprint(), before);
     assert_eq!(store.commits(), 1);
@@ -964,9 +964,9 @@ fn fingerprints_tell_contents_apart() {
         let mut store = MemoryStore::new();
         for &(slot, bytes) in slots {
             let bytes = SecretBytes::new(bytes.to_vec());
-            store.commit(Commit { slot: Some(SlotChange::Write(slot, &bytes)), record: b"" }).unwrap();
+            store.commit(Commit { slots: &[SlotChange::Write(slot, &bytes)], record: b"" }).unwrap();
         }
-        record.into_iter().for_each(|record| store.commit(Commit { slot: None, record }).unwrap());
+        record.into_iter().for_each(|record| store.commit(Commit { slots: &[], record }).unwrap());
         store
     };
     let different = [
@@ -996,7 +996,7 @@ fn fingerprints_tell_contents_apart() {
 fn a_durable_copy_lives_on_its_own() {
     let mut store = MemoryStore::new();
     let slot = SecretBytes::new(vec![1; 9]);
-    store.commit(Commit { slot: Some(SlotChange::Write(Slot::B, &slot)), record: b"record" }).unwrap();
+    store.commit(Commit { slots: &[SlotChange::Write(Slot::B, &slot)], record: b"record" }).unwrap();
 
     let mut copy = store.durable_copy();
     assert_eq!(copy.fingerprint(), store.fingerprint());
@@ -1004,7 +1004,7 @@ fn a_durable_copy_lives_on_its_own() {
     assert_eq!(copy.commits(), 1);
 
     let before = store.fingerprint();
-    copy.commit(Commit { slot: Some(SlotChange::Erase(Slot::B)), record: b"later" }).unwrap();
+    copy.commit(Commit { slots: &[SlotChange::Erase(Slot::B)], record: b"later" }).unwrap();
     assert_eq!((store.fingerprint(), store.commits()), (before, 1));
     assert_ne!(copy.fingerprint(), before);
 }

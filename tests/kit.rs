@@ -52,22 +52,25 @@ impl SubscriptionStore for Faulty {
         self.inner.slot(if self.fault == Fault::SlotsShared { Slot::A } else { slot })
     }
 
-    fn commit(&mut self, mut commit: Commit<'_>) -> Result<(), Backend> {
+    fn commit(&mut self, commit: Commit<'_>) -> Result<(), Backend> {
         let held = self.inner.record()?;
         let keep = match self.fault {
-            Fault::RecordForgotten => commit.slot.is_some(),
+            Fault::RecordForgotten => !commit.slots.is_empty(),
             Fault::FirstRecordKept => held.is_some(),
             Fault::SlotsShared | Fault::NotErased => false,
         };
-        match (&commit.slot, self.fault) {
-            (Some(SlotChange::Erase(_)), Fault::NotErased) => commit.slot = None,
-            (Some(SlotChange::Write(_, content)), Fault::SlotsShared) => {
-                commit.slot = Some(SlotChange::Write(Slot::A, content));
-            }
+        let shared = match commit.slots {
+            [SlotChange::Write(_, content)] => [SlotChange::Write(Slot::A, content)],
+            _ => [SlotChange::Erase(Slot::A)],
+        };
+        let mut slots = commit.slots;
+        match (slots, self.fault) {
+            ([SlotChange::Erase(_)], Fault::NotErased) => slots = &[],
+            ([SlotChange::Write(..)], Fault::SlotsShared) => slots = &shared,
             _ => {}
         }
         let record = held.filter(|_| keep).unwrap_or_else(|| commit.record.to_vec());
-        self.inner.commit(Commit { slot: commit.slot, record: &record })
+        self.inner.commit(Commit { slots, record: &record })
     }
 }
 

@@ -17,7 +17,7 @@ const RANKS: [&[&str]; 7] = [
     &["identity", "wire", "crypto"],
     &["store", "cose", "aka", "framing"],
     &["trust", "attestation", "credential"],
-    &["edhoc"],
+    &["edhoc", "authority"],
     &["provisioning"],
     &["sim"],
 ];

@@ -14,18 +14,19 @@ use lab::{FromDevice, Lab, Outcome, Session, admission, chain, from_device, inne
 use remote_provisioning::{
     aka::{Ind, sqn::Profile},
     credential::{
-        Algorithm, Exporter, HomeKey, KeyName, Offered, SNssai, ServiceProfile, SoftUsim, SuciData, Usim, derive_k,
+        Activation, Algorithm, Exporter, HomeKey, KeyName, Offered, SNssai, ServiceProfile, SoftUsim, SuciData, Usim,
+        derive_k,
     },
     crypto::{Crypto, Secret, SecretBytes, rustcrypto::RustCrypto},
     edhoc::{self, MAX_TOKEN, Method, OwnCredential, Suite, responder},
-    error::{Backend, Code, Error, Malformed, Misbehaved, Misuse, Refused, Untrusted},
+    error::{Backend, Class, Code, Error, Malformed, Misbehaved, Misuse, Refused, Untrusted},
     identity::Domain,
     provisioning::{
         Answer, Device, Millis, Operator, Question,
         device::{Retry, subscription},
         log::LogEntry,
-        message::{Event, Receipt},
         question::{OwnedPart, Reservation},
+        receipt::{Event, Receipt},
     },
     sim::{IDENTITY, TODAY, identities},
     store::{Commit, Slot, SlotChange, SubscriptionStore, memory::MemoryStore},
@@ -137,7 +138,6 @@ fn questions() -> Vec<(Lab, &'static str)> {
         .map(|question| (Lab::new(2), question))
         .collect();
     all.push((Lab::unconfirmed(2), "appraise"));
-    all.push((Lab::unconfirmed(2), "recall"));
     let mut unlogged = Lab::new(2);
     unlogged.session(5);
     all.push((unlogged, "log confirm"));
@@ -165,11 +165,13 @@ fn each_refusal_reaches_the_device_authenticated_and_leaves_its_store_alone() {
             assert_eq!((back.asked.last(), back.finished), (Some(&question), vec![Err(Error::Declined(code))]), "{at}");
 
             assert_eq!(lab.tell_device(&mut device, &back.sent[0]), refused, "{at}");
-            assert_eq!(
-                from_device(&mut device),
-                FromDevice { finished: vec![refused], ..FromDevice::default() },
-                "{at}"
-            );
+            let out = from_device(&mut device);
+            // Whether another attempt makes sense, and when: not before the operator said.
+            let wait = lab.now.after(u64::from(lab.operator_config.retry_after) * 1_000);
+            assert_eq!(out.again.is_some(), code.class() == Class::Retry, "{at}");
+            assert!(out.again.is_none_or(|again| (wait..wait.after(300_000)).contains(&again)), "{at}");
+            let again = out.again;
+            assert_eq!(out, FromDevice { again, finished: vec![refused], ..FromDevice::default() }, "{at}");
             assert_eq!((lab.fingerprint(), lab.held()), (asked, held), "{at}");
 
             // Nobody but this operator can say so: with one byte changed it is no refusal.
@@ -253,12 +255,13 @@ fn answers() -> Vec<Answer> {
     lab.stopping = Some("appraise");
     let visitor = appraised(&mut lab).1;
     vec![
-        Answer::Appraised(Ok(admission(&visitor))),
+        Answer::Appraised(Ok(Box::new(admission(&visitor)))),
         Answer::Reserved(Ok(reservation())),
         Answer::Opc(Ok(Secret::zeroed())),
         Answer::Logged(Ok(())),
         Answer::CoreReady(Ok(())),
-        Answer::Recalled(Ok(None)),
+        Answer::CoreHolds(Ok(None)),
+        Answer::Recovered(Ok(None)),
         Answer::Appraised(Err(Code::Conflict)),
         Answer::Reserved(Err(Code::Conflict)),
         Answer::Logged(Err(Code::Conflict)),
@@ -270,7 +273,7 @@ fn answers() -> Vec<Answer> {
 fn reservation() -> Reservation {
     Reservation {
         supi: "001010000000009".parse().unwrap(),
-        epoch: 1,
+        activation: Activation::OneShot,
         sqn: Profile::default().sqn(1, Ind::default()).unwrap(),
         management_field: [0x80, 0],
         suci: None,
@@ -281,12 +284,11 @@ fn reservation() -> Reservation {
 /// Answers that fit a question, by their place in [`answers`].
 fn fitting(question: &str) -> &'static [usize] {
     match question {
-        "appraise" => &[0, 6],
-        "reserve" => &[1, 7],
+        "appraise" => &[0, 7],
+        "reserve" => &[1, 8],
         "opc" => &[2],
-        "log offer" | "log confirm" => &[3, 8],
-        "core" => &[4, 9],
-        "recall" => &[5],
+        "log offer" | "log confirm" => &[3, 9],
+        "core" => &[4, 10],
         _ => &[],
     }
 }
@@ -294,11 +296,11 @@ fn fitting(question: &str) -> &'static [usize] {
 #[test]
 fn an_answer_to_another_question_changes_nothing() {
     let mut places: Vec<_> =
-        ["appraise", "reserve", "opc", "log offer", "core", "log confirm"].map(|q| (Lab::new(4), q)).into();
+        ["appraise", "reserve", "opc", "log offer", "core", "log confirm"].map(|q| (Lab::new(4), q, 6)).into();
     let mut resume = Lab::new(4);
     resume.session(5);
-    places.push((resume, "recall"));
-    for (mut lab, question) in places {
+    places.push((resume, "core", 4));
+    for (mut lab, question, messages) in places {
         lab.stopping = Some(question);
         let (mut session, open) = stopped(&mut lab, question);
         for (number, answer) in answers().into_iter().enumerate() {
@@ -313,7 +315,7 @@ fn an_answer_to_another_question_changes_nothing() {
         lab.answer(&mut session.operator, answer).unwrap();
         let back = lab.serve(&mut session.operator).sent;
         session.messages.extend(back);
-        while session.messages.len() < if question == "recall" { 4 } else { 6 } {
+        while session.messages.len() < messages {
             lab.step(&mut session).unwrap();
         }
         lab.step(&mut session).unwrap();
@@ -365,7 +367,6 @@ fn a_reservation_that_cannot_work_is_misuse_before_anything_is_logged() {
     };
     let too_long = "SUCI data and service profile do not fit into a message";
     for (reservation, why) in [
-        (Reservation { epoch: 0, ..reservation() }, "epochs begin at 1"),
         (Reservation { suci: suci(&long), ..reservation() }, too_long),
         (Reservation { suci: suci(&longer), ..reservation() }, too_long),
     ] {
@@ -414,7 +415,7 @@ fn a_lost_complete_is_made_good_by_a_resume() {
     let message_3 = session.message(3);
     lab.tell_operator(&mut session.operator, &message_3).unwrap();
     let out = lab.serve(&mut session.operator);
-    assert_eq!(out.asked, ["appraise", "recall"], "it was logged before");
+    assert_eq!(out.asked, ["appraise"], "it was logged before");
     assert_eq!(out.finished, [Ok(())]);
     lab.tell_device(&mut session.device, &out.sent[0]).unwrap();
     let out = from_device(&mut session.device);
@@ -460,7 +461,7 @@ fn an_operator_that_restarts_after_its_offer_learns_from_the_receipt() {
     let message_3 = session.message(3);
     lab.tell_operator(&mut session.operator, &message_3).unwrap();
     let out = lab.serve(&mut session.operator);
-    assert_eq!(out.asked, ["appraise", "recall", "log confirm"]);
+    assert_eq!(out.asked, ["appraise", "core", "log confirm"]);
     lab.tell_device(&mut session.device, &out.sent[0]).unwrap();
     lab.assert_complete();
 }
@@ -479,27 +480,6 @@ fn an_operator_that_lost_its_log_says_conflict_and_the_device_keeps_what_it_has(
 }
 
 #[test]
-fn a_log_that_tells_of_another_package_is_a_conflict() {
-    type Change = fn(&mut remote_provisioning::provisioning::log::Offered);
-    let changes: [(&str, Change); 4] = [
-        ("package", |offered| offered.package_hash[0] ^= 1),
-        ("epoch", |offered| offered.epoch += 1),
-        ("supi", |offered| offered.supi = "001010000000005".into()),
-        ("nothing", |_| {}),
-    ];
-    for (what, change) in changes {
-        let mut lab = Lab::unconfirmed(10);
-        let (mut session, open) = stopped(&mut lab, "recall");
-        let Answer::Recalled(Ok(Some(mut recalled))) = lab.home.answer(open) else { panic!() };
-        change(&mut recalled.offered);
-        let outcome = lab.answer(&mut session.operator, Answer::Recalled(Ok(Some(recalled))));
-        let expected = if what == "nothing" { Ok(()) } else { Err(Error::Declined(Code::Conflict)) };
-        assert_eq!(outcome, Ok(()), "{what}: the caller answered, and that was no mistake");
-        assert_eq!(lab.serve(&mut session.operator).finished, [expected], "{what}");
-    }
-}
-
-#[test]
 fn when_the_log_refuses_the_confirmation_nobody_says_complete() {
     let mut lab = Lab::new(11);
     let mut session = lab.session(5);
@@ -507,9 +487,13 @@ fn when_the_log_refuses_the_confirmation_nobody_says_complete() {
     let confirm = session.message(5);
     lab.tell_operator(&mut session.operator, &confirm).unwrap();
     let out = lab.serve(&mut session.operator);
-    assert_eq!((out.finished, out.sent.len()), (vec![Err(Backend::Store.into())], 0));
+    assert_eq!(out.finished, [Err(Error::Declined(Code::TryLater))]);
     lab.tell_operator(&mut session.operator, &confirm).unwrap();
-    assert_eq!(lab.serve(&mut session.operator).sent.len(), 0, "nor to a repetition");
+    assert_eq!(lab.serve(&mut session.operator).sent, out.sent, "nor to a repetition");
+    let before = lab.fingerprint();
+    assert_eq!(lab.tell_device(&mut session.device, &out.sent[0]), Err(Refused::Code(Code::TryLater).into()));
+    let told = from_device(&mut session.device);
+    assert_eq!((told.completed.len(), told.again.is_some(), lab.fingerprint()), (0, true, before));
     lab.refusing = None;
     assert_eq!(lab.run(), Ok(()));
     lab.assert_complete();
@@ -614,7 +598,7 @@ fn a_key_store_that_fails_stops_the_device_before_it_commits() {
 fn a_record_that_nobody_can_read_is_never_written_over() {
     use remote_provisioning::store::{Commit, SubscriptionStore};
     let mut lab = Lab::new(16);
-    lab.store.commit(Commit { slot: None, record: b"\xa1\x01\x00" }).unwrap();
+    lab.store.commit(Commit { slots: &[], record: b"\xa1\x01\x00" }).unwrap();
     let before = lab.fingerprint();
     assert_eq!(lab.start().err(), Some(Backend::Store.into()));
     assert_eq!(subscription(&lab.store).err(), Some(Backend::Store));
@@ -652,8 +636,10 @@ fn pauses_double_up_to_a_minute_and_end_after_the_last_attempt() {
         }
         moment = moment.after(60_000);
         assert_eq!(session.device.handle_timeout(moment), Err(Error::Unanswered));
-        let ended = FromDevice { finished: vec![Err(Error::Unanswered)], ..FromDevice::default() };
-        assert_eq!(from_device(&mut session.device), ended);
+        let out = from_device(&mut session.device);
+        assert!(out.again.is_some_and(|again| again >= moment.after(60_000)), "it comes back later");
+        let ended = FromDevice { again: out.again, finished: vec![Err(Error::Unanswered)], ..FromDevice::default() };
+        assert_eq!(out, ended);
         // Late, and when it has ended: nothing.
         session.device.handle_timeout(moment.after(1_000_000)).unwrap();
         assert_eq!(from_device(&mut session.device), FromDevice::default());
@@ -823,9 +809,9 @@ fn a_device_that_asks_under_ever_new_transactions_gets_one_number() {
         // It takes the offer in and says it did not: everything but the counter is gone.
         let record = lab.store.memory.record().unwrap().unwrap();
         let mut forgetful = MemoryStore::new();
-        // { 1: requests, 5: 0, 7: [] }
-        let record = [&[0xa3], &record[1..3], &[5, 0, 7, 0x80]].concat();
-        forgetful.commit(Commit { slot: None, record: &record }).unwrap();
+        // { 1: requests, 2: 0, 7: [0, null], 8: [], 9: 0 }
+        let record = [&[0xa5], &record[1..3], &[2, 0, 7, 0x82, 0, 0xf6, 8, 0x80, 9, 0]].concat();
+        forgetful.commit(Commit { slots: &[], record: &record }).unwrap();
         lab.store.memory = forgetful;
     }
     assert_eq!(lab.run(), Ok(()));
@@ -837,7 +823,7 @@ fn a_device_that_asks_under_ever_new_transactions_gets_one_number() {
 fn a_store_that_lost_the_credential_is_not_resumed() {
     let mut lab = Lab::unconfirmed(22);
     let record = lab.store.memory.record().unwrap().unwrap();
-    lab.store.memory.commit(Commit { slot: Some(SlotChange::Erase(Slot::A)), record: &record }).unwrap();
+    lab.store.memory.commit(Commit { slots: &[SlotChange::Erase(Slot::A)], record: &record }).unwrap();
     let before = lab.fingerprint();
     assert_eq!(lab.start().err(), Some(Backend::Store.into()));
     assert_eq!(lab.fingerprint(), before);
@@ -854,7 +840,7 @@ fn a_session_that_wakes_up_late_does_not_undo_a_newer_one() {
         let answer = lab.home.answer(open);
         assert_eq!(lab.answer(&mut late.operator, answer), Ok(()), "{question}");
         let out = lab.serve(&mut late.operator);
-        let code = if question == "appraise" { Code::TryLater } else { Code::Conflict };
+        let code = if question == "core" { Code::Conflict } else { Code::TryLater };
         assert_eq!(out.finished, [Err(Error::Declined(code))], "{question}");
         assert!(!lab.logged().contains(&"quarantined"), "an old session is no second device");
         lab.assert_complete();
@@ -1051,7 +1037,7 @@ fn nothing_that_prints_shows_a_key_or_what_the_answer_will_be() {
     let mut lab = Lab::new(26);
     let (session, open) = stopped(&mut lab, "core");
     let Question::PutIntoCore(credential) = &open else { panic!() };
-    let hidden = [credential.k.bytes().to_vec(), credential.opc.bytes().to_vec()];
+    let hidden = [credential.secrets.k.bytes().to_vec(), credential.secrets.opc.bytes().to_vec()];
     let mut printed = format!("{open:?} {:?} {:?}", session.operator, session.device);
     lab.stopping = None;
     let mut session = Session { ..session };
@@ -1128,6 +1114,7 @@ fn profiles_and_receipts_come_back_from_what_a_server_stores() {
         epoch: 4,
         package_hash: [5; 32],
         owner_epoch: 6,
+        grant: Some([7; 32]),
     };
     let mut stored = Vec::new();
     ciborium::into_writer(&receipt, &mut stored).unwrap();
@@ -1316,7 +1303,7 @@ const OPERATOR_STATES: [&str; 13] = [
     "putting into the core",
     "await confirm",
     "logging the receipt",
-    "recalling",
+    "putting into the core again",
     "logging a resume",
     "ended",
 ];
@@ -1335,7 +1322,7 @@ fn operator_table(travelling: Option<usize>) -> Table {
     let mut table = Table::new();
     for state in 0..13 {
         let questions =
-            ["find", "", "appraise", "reserve", "opc", "log offer", "core", "", "log confirm", "recall", "log confirm"];
+            ["find", "", "appraise", "reserve", "opc", "log offer", "core", "", "log confirm", "core", "log confirm"];
         let fresh = || {
             let mut lab = Lab::new(31);
             lab.travelling = travelling;
@@ -1516,7 +1503,7 @@ message_1, another session's
     WrongType: await complete
     UnexpectedMessage: ended
 message_2, another session's
-    WrongType!→E1: await message_2
+    Syntax!→E1: await message_2
     Authentication!→E1: await message_4
     WrongType: await complete
     UnexpectedMessage: ended
@@ -1526,7 +1513,7 @@ message_3, another session's
     WrongType: await complete
     UnexpectedMessage: ended
 message_4, another session's
-    WrongType!→E1: await message_2
+    InvalidPoint!→E1: await message_2
     Authentication!→E1: await message_4
     WrongType: await complete
     UnexpectedMessage: ended

@@ -17,9 +17,9 @@ use remote_provisioning::{
     provisioning::{
         Millis,
         device::{Subscription, subscription},
-        log::{LogEntry, Offered},
-        message::Receipt,
+        log::{Offered, What},
         question::Question,
+        receipt::{self, Receipt},
     },
     sim::{
         Event, IDENTITY, SeededRng, World, identities,
@@ -98,10 +98,11 @@ impl Run {
         keys.insert(IDENTITY, identities::device_key()).unwrap();
         let device = keys.public_key(IDENTITY).unwrap();
         for entry in self.world.home.entries() {
-            let LogEntry::Confirmed(confirmed) = entry else { continue };
-            let receipt = Receipt::verify(&confirmed.receipt, &device, &RustCrypto).expect("signed by the device");
-            assert_eq!((confirmed.txn, receipt.txn), (offered.txn, offered.txn));
-            assert_eq!((confirmed.epoch, receipt.epoch), (offered.epoch, offered.epoch));
+            let What::Ended(ended) = entry.what else { continue };
+            let receipt = Receipt::verify(ended.proof.receipts.last().unwrap(), &device, &RustCrypto)
+                .expect("signed by the device");
+            assert_eq!((ended.txn, receipt.txn), (offered.txn, offered.txn));
+            assert_eq!((receipt.event, receipt.epoch), (receipt::Event::Activated, offered.epoch));
             assert_eq!(receipt.package_hash, offered.package_hash);
             assert_eq!(receipt.sequence, 1, "a device that has one credential made one receipt");
         }
@@ -111,12 +112,12 @@ impl Run {
         self.world
             .home
             .entries()
-            .filter_map(|entry| if let LogEntry::Offered(offered) = entry { Some(offered) } else { None })
+            .filter_map(|entry| if let What::Offered(offered) = entry.what { Some(offered) } else { None })
             .last()
     }
 
     fn confirmations(&self) -> usize {
-        self.world.home.entries().filter(|entry| matches!(entry, LogEntry::Confirmed(_))).count()
+        self.world.home.entries().filter(|entry| matches!(entry.what, What::Ended(_))).count()
     }
 }
 

@@ -74,7 +74,7 @@ wire_choice! {
     /// How far off debug facilities are (`dbgstat`, RFC 9711 §4.2.9); each level includes those before it.
     ///
     /// A PSA token has no such claim; there it follows from the life cycle: [`LifeCycle::debug`].
-    #[derive(PartialOrd, Ord, Hash)]
+    #[derive(PartialOrd, Ord)]
     pub enum DebugState {
         /// Some debug facility is on.
         Enabled = 0,

@@ -63,7 +63,7 @@ pub const MAX_EVIDENCE: usize = 900;
 
 wire_choice! {
     /// A form of evidence, as `terms` asks for it in EAD_2. The numbers are this protocol's own.
-    #[derive(PartialOrd, Ord, Hash)]
+    #[derive(PartialOrd, Ord)]
     pub enum Format {
         /// A PSA token (RFC 9783), COSE_Sign1 with ES256 or COSE_Mac0 with HMAC 256/256. Tokens of the older
         /// `PSA_IOT_PROFILE_1` count too, as RFC 9783 §4.6 recommends.

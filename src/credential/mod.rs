@@ -14,13 +14,17 @@
 //! hybrid suite does; its input is empty in version 1.
 
 mod usim;
+mod wrapped;
 
 use alloc::vec::Vec;
 
 use arrayvec::{ArrayString, ArrayVec};
 use serde::{Deserialize, Serialize};
 
-pub use self::usim::{Card, Installed, Offered, SoftUsim, Usim};
+pub use self::{
+    usim::{Card, Installed, Offered, SoftUsim, Usim},
+    wrapped::{Secrets, StorageKey, Wrapped, fingerprint},
+};
 use crate::{
     aka::Challenge,
     cose::encrypt0::{self, Encrypt0},

@@ -80,6 +80,10 @@ pub trait Usim {
         content: &SecretBytes,
         challenge: &Challenge,
     ) -> Result<(Answer, Option<SecretBytes>), Backend>;
+
+    /// The slot is committed to be empty: let go of whatever this USIM keeps for it elsewhere. One that cannot do it at the
+    /// moment does it before the next install.
+    fn erase(&mut self, slot: Slot);
 }
 
 wire_map! {
@@ -129,6 +133,9 @@ impl SoftUsim {
 }
 
 impl Usim for SoftUsim {
+    /// All there is, is the content of the slot.
+    fn erase(&mut self, _: Slot) {}
+
     fn install(&mut self, _: Slot, offered: &Offered<'_>, crypto: &dyn Crypto) -> Result<Installed, Error> {
         let Offered { domain, txn, sealed, exporter } = *offered;
         let opened = super::open(sealed, domain, txn, exporter, crypto)?;

@@ -324,6 +324,12 @@ impl PublicKey {
         }
     }
 
+    /// The compressed point of P-256, 33 bytes (SEC 1 §2.3.3); `None` with the other kinds.
+    pub fn compressed(&self) -> Option<[u8; 33]> {
+        let odd = self.y().last()? & 1;
+        [&[2 | odd], self.x()].concat().try_into().ok()
+    }
+
     /// The SubjectPublicKeyInfo, DER: 91 bytes with P-256 (RFC 5480 §2), 44 with the others (RFC 8410 §4).
     pub fn spki(&self) -> Vec<u8> {
         let head: &[u8] = match &self.0 {

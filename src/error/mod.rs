@@ -261,6 +261,9 @@ pub enum Refused {
     /// The operator understood the request and declined it.
     #[error("{0}")]
     Code(Code),
+    /// The operator has called the new credential off; the one in use stays.
+    #[error("the new credential was called off")]
+    Aborted,
     /// An EDHOC error message with this ERR_CODE (RFC 9528 §6). Not authenticated: treat it as a hint.
     #[error("EDHOC error {0}")]
     Edhoc(i64),

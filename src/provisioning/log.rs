@@ -1,49 +1,102 @@
 //! What an operator remembers: entries that it makes durable before the machine lets the next message out.
 //!
-//! These are for servers and tools, so they are serde values; [`LogEntry::to_cbor`] gives the form to store. K is not
-//! among them: a session that is lost before the device confirmed is replaced by a new offer with a new K.
+//! These are for servers and tools, so they are serde values; [`LogEntry::to_cbor`] gives the form to store. An entry is
+//! appended and [applied](crate::provisioning::Account::apply) to the device's account in one transaction of the caller's
+//! database. K is in there only [wrapped](crate::credential::Wrapped), and gone from the account once the device has confirmed.
 
 use alloc::{string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    attestation::Verdict,
-    credential::Txn,
+    attestation,
+    credential::{Activation, Previous, Txn, Wrapped},
     crypto::Hash,
     error::{Backend, Malformed},
-    provisioning::watch::Alarm,
+    provisioning::{
+        message::{Operation, Verdict},
+        receipt::{Event, Head},
+        watch::Alarm,
+    },
 };
 
-/// One entry. Append it, and apply it once: replaying an entry that was applied changes nothing.
+/// One entry, about one device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LogEntry {
-    /// A package is about to be offered. Refuse the entry if [`Offered::counter`] is not that of the device's
-    /// [`Watch`](crate::provisioning::Watch) any more: another request of the same identity has come in between.
-    Offered(Offered),
-    /// The device has signed that the credential is stored and works.
-    Confirmed(Confirmed),
-    /// There is a second device with this identity, or an older state of it. The machine does not ask for this entry: whoever
-    /// answers [`Question::Appraise`](crate::provisioning::Question::Appraise) makes it.
-    Quarantined(Quarantined),
+pub struct LogEntry {
+    /// The device.
+    pub device: String,
+    /// 1 for the first entry about it, then one more each.
+    pub number: u64,
+    /// What happened.
+    pub what: What,
 }
 
-/// See [`LogEntry::Offered`]. A later entry for the same txn supersedes it: the device has signed that nothing durable
-/// came of it.
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// A package is about to be offered. In place of an earlier offer, of which the device has signed that nothing durable
+    /// came.
+    Offered(Offered),
+    /// The device has signed that the credential is stored and works, beside the one in use.
+    Prepared(Signed),
+    /// What becomes of a prepared credential. There is one such entry for a transaction.
+    Decided {
+        /// The transaction.
+        #[serde(with = "serde_bytes")]
+        txn: Txn,
+        /// Commit or abort.
+        verdict: Verdict,
+    },
+    /// The device has signed how the transaction ended.
+    Ended(Signed),
+    /// The log lost a transaction (it was restored from an older state), and device and core agree about it.
+    Recovered(Recovered),
+    /// Receipts that the device handed in, and nothing else.
+    Received(Proof),
+    /// The core does not accept this SUPI any more, which another one has replaced.
+    Cleared {
+        /// Digits only.
+        supi: String,
+    },
+    /// The core does not accept the subscription's credential any more.
+    Barred(Barred),
+    /// It does again.
+    Reinstated,
+    /// The operator would like the device to ask for this.
+    Wanted(Operation),
+    /// The device's next owner, another operator, is named in the voucher: nothing more is issued to the device.
+    Released(Released),
+    /// There is a second device with this identity, or an older state of it. The machine does not ask for this entry: whoever
+    /// answers [`Question::Appraise`](crate::provisioning::Question::Appraise) makes it.
+    Quarantined {
+        /// What gave it away.
+        alarm: Alarm,
+        /// The request counter of whoever asked: request and retry.
+        counter: (u32, u32),
+    },
+    /// A person has looked: see [`Account::apply`](crate::provisioning::Account::apply).
+    Cleaned,
+}
+
+/// See [`What::Offered`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offered {
     /// The transaction.
     #[serde(with = "serde_bytes")]
     pub txn: Txn,
-    /// The device.
-    pub device: String,
+    /// What the device asked for.
+    pub operation: Operation,
     /// Its request counter: request and retry.
     pub counter: (u32, u32),
     /// The subscription's SUPI, digits only.
     pub supi: String,
     /// The epoch.
     pub epoch: u32,
+    /// Whether the device uses it at once.
+    pub activation: Activation,
+    /// What becomes of the credential in use.
+    pub previous: Previous,
     /// SHA-256 over the sealed package.
     #[serde(with = "serde_bytes")]
     pub package_hash: Hash,
@@ -52,34 +105,93 @@ pub struct Offered {
     /// See `owner_epoch`.
     #[serde(with = "serde_bytes")]
     pub voucher_head: Hash,
+    /// SHA-256 over the grant, if it is on somebody's account.
+    #[serde(with = "serde_bytes")]
+    pub grant: Option<Hash>,
+    /// [Fingerprint](crate::credential::fingerprint) of K.
+    #[serde(with = "serde_bytes")]
+    pub fingerprint: Hash,
+    /// K, OPc and SQN, under the operator's storage key.
+    pub wrapped: Wrapped,
     /// On what evidence.
-    pub verdict: Verdict,
+    pub verdict: attestation::Verdict,
 }
 
-/// See [`LogEntry::Confirmed`].
+/// Receipts as they came, each a COSE_Sign1: proof for third parties.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Confirmed {
+pub struct Proof {
+    /// Receipts and summaries, oldest first; those that the log has already are not among them.
+    pub receipts: Vec<serde_bytes::ByteBuf>,
+    /// Where the line of receipts ends with them.
+    pub head: Head,
+}
+
+/// What the device has signed about a transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
     /// The transaction.
     #[serde(with = "serde_bytes")]
     pub txn: Txn,
-    /// The device.
-    pub device: String,
-    /// The epoch.
-    pub epoch: u32,
-    /// The device's receipt as it came, a COSE_Sign1: proof for third parties.
-    #[serde(with = "serde_bytes")]
-    pub receipt: Vec<u8>,
+    /// What.
+    pub event: Event,
+    /// The request counter of the session in which it came.
+    pub counter: (u32, u32),
+    /// The signature.
+    pub proof: Proof,
 }
 
-/// See [`LogEntry::Quarantined`].
+/// See [`What::Recovered`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quarantined {
-    /// The device.
-    pub device: String,
-    /// What gave it away.
-    pub alarm: Alarm,
-    /// The request counter of whoever asked: request and retry.
+pub struct Recovered {
+    /// The transaction.
+    #[serde(with = "serde_bytes")]
+    pub txn: Txn,
+    /// What the device has signed: [`Event::Activated`] or [`Event::Prepared`].
+    pub event: Event,
+    /// The SUPI that the core accepts.
+    pub supi: String,
+    /// The epoch that the device has signed for.
+    pub epoch: u32,
+    /// SHA-256 over the sealed package.
+    #[serde(with = "serde_bytes")]
+    pub package_hash: Hash,
+    /// Owner epoch.
+    pub owner_epoch: u32,
+    /// The voucher head that the device holds.
+    #[serde(with = "serde_bytes")]
+    pub voucher_head: Option<Hash>,
+    /// The grant.
+    #[serde(with = "serde_bytes")]
+    pub grant: Option<Hash>,
+    /// Fingerprint of the K that the core has.
+    #[serde(with = "serde_bytes")]
+    pub fingerprint: Hash,
+    /// The request counter.
     pub counter: (u32, u32),
+    /// The signature.
+    pub proof: Proof,
+}
+
+/// Why a subscription is barred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Barred {
+    /// For a while.
+    Suspended,
+    /// For good.
+    Revoked,
+    /// The device gives it back.
+    Retiring,
+}
+
+/// See [`What::Released`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Released {
+    /// Thumbprint of the next owner's key.
+    #[serde(with = "serde_bytes")]
+    pub next: Hash,
+    /// The owner epoch from then on.
+    pub owner_epoch: u32,
 }
 
 impl LogEntry {

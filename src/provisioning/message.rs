@@ -1,7 +1,8 @@
 //! What the two sides say to each other inside EDHOC's EAD items and, after message_4, inside records.
 //!
 //! ```text
-//! EAD_1 hello ─▶   ◀─ EAD_2 terms   EAD_3 request ─▶   ◀─ EAD_4 offer   record confirm ─▶   ◀─ record complete
+//! EAD_1 hello ─▶   ◀─ EAD_2 terms   EAD_3 request ─▶   ◀─ EAD_4 offer
+//! records    [ prepared ─▶   ◀─ decision ]   confirm ─▶   ◀─ complete
 //! ```
 //!
 //! All of it is authenticated and encrypted but `hello`, which is in clear (its authentication comes with the
@@ -9,27 +10,22 @@
 
 use alloc::vec::Vec;
 
-use arrayvec::ArrayVec;
-use serde::{Deserialize, Serialize};
-
 use crate::{
-    cose::sign1::Sign1,
     credential::Txn,
-    crypto::{Crypto, Hash, PublicKey, Signature},
+    crypto::Hash,
     edhoc::{EadItem, token},
-    error::{Backend, Code, Error, Malformed, Misbehaved},
-    identity::{Domain, Supi},
-    wire::{self, Kind, Raw, Reader, Wire, Writer, wire_array, wire_choice, wire_map},
+    error::{Code, Malformed, Misbehaved},
+    identity::Domain,
+    provisioning::receipt::MAX_RECEIPTS,
+    wire::{Kind, Raw, Reader, Wire, Writer, wire_array, wire_choice, wire_map},
 };
+use arrayvec::ArrayVec;
 
 /// The EAD label of this protocol. Provisional: the registry of RFC 9528 §10.5 has no private-use range.
 pub const EAD_LABEL: u32 = 0xce11;
 
 /// The protocol version.
 pub const VERSION: u64 = 1;
-
-/// Receipts that a device holds until they are acknowledged.
-pub const MAX_RECEIPTS: usize = 16;
 
 /// Algorithms, and evidence formats, in one list.
 pub const MAX_CHOICES: usize = 8;
@@ -102,8 +98,30 @@ wire_choice! {
     pub enum Operation {
         /// A first subscription.
         Provision = 0,
+        /// A new K in place of the one in use, or beside it.
+        Rekey = 1,
+        /// The same, for the owner or the number that the operator's log has now.
+        Reassociate = 2,
+        /// A subscription of another operator, which has become the device's owner.
+        Transfer = 3,
+        /// A subscription on somebody's account: see [`grant`](crate::authority::grant).
+        OnDemand = 4,
         /// To finish what a power cut or a lost message left open.
         Resume = 5,
+        /// To hear how things stand, and to hand in receipts.
+        Query = 6,
+        /// To give the subscription back.
+        Retire = 7,
+    }
+}
+
+impl Operation {
+    /// Whether it ends with a new credential.
+    pub const fn issues(self) -> bool {
+        match self {
+            Self::Provision | Self::Rekey | Self::Reassociate | Self::Transfer | Self::OnDemand => true,
+            Self::Resume | Self::Query | Self::Retire => false,
+        }
     }
 }
 
@@ -120,7 +138,7 @@ wire_array! {
 
 wire_map! {
     /// request = { 1: txn, 2: operation, 3: counter, 4: [ + algorithm ], 5: device-state, ? 6: evidence,
-    ///             ? 8: [ + receipt ], ? 9: voucher-request }
+    ///             ? 7: grant, ? 8: [ + receipt / summary ], ? 9: voucher-request }
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Request<'a> {
         /// The transaction.
@@ -135,7 +153,10 @@ wire_map! {
         5 => pub state: DeviceState,
         /// Evidence of the state the device is in.
         6 => pub evidence: Option<&'a [u8]>,
-        /// Receipts that nobody has acknowledged, oldest first.
+        /// On whose account: see [`grant`](crate::authority::grant).
+        7 => pub grant: Option<&'a [u8]>,
+        /// Receipts that nobody has acknowledged, oldest first; where there was no room for all of them, a summary comes
+        /// first.
         8 => pub receipts: Option<ArrayVec<&'a [u8], MAX_RECEIPTS>>,
         /// For the maker: the device waits for a voucher with this nonce (see
         /// [`VoucherRequest`](crate::trust::voucher::VoucherRequest)).
@@ -144,12 +165,14 @@ wire_map! {
 }
 
 wire_array! {
-    /// device-state = [ active: epoch / null, pending: epoch / null, owner-epoch: uint, voucher-head: hash / null,
-    ///                  last-receipt: hash / null ]
+    /// device-state = [ active: epoch / null, supi-hash / null, pending: epoch / null, owner-epoch: uint,
+    ///                  voucher-head: hash / null, last-receipt: hash / null ]
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct DeviceState {
         /// Epoch of the credential in use.
         pub active: Option<u32>,
+        /// Names its SUPI to those who know it: see [`supi_hash`](super::receipt::supi_hash).
+        pub supi_hash: Option<Hash>,
         /// Epoch of a credential that is prepared and not decided.
         pub pending: Option<u32>,
         /// The owner epoch of the last voucher entry it accepted; 0 before the first.
@@ -187,25 +210,67 @@ wire_map! {
     }
 }
 
+wire_choice! {
+    /// What a device is to do now.
+    pub enum Order {
+        /// Nothing more: the transaction is over, and the previous credential may go.
+        Complete = 0,
+        /// Use the credential that is prepared.
+        Commit = 1,
+        /// Let go of the credential that is prepared.
+        Abort = 2,
+        /// Let go of all credentials of this operator: its core network accepts none of them any more.
+        Erase = 3,
+    }
+}
+
+wire_choice! {
+    /// How a subscription stands at its operator.
+    #[derive(Default)]
+    pub enum Standing {
+        /// As agreed, or there is none yet.
+        #[default]
+        InService = 0,
+        /// Barred for a while; the device keeps what it has.
+        Suspended = 1,
+        /// Barred for good; the device does not know yet (REVOKED_UNREACHABLE).
+        RevokedUnreachable = 2,
+        /// Barred for good, and the device has signed that its credential is gone.
+        Revoked = 3,
+        /// Barred because the device gives it back, and has not signed yet that its credential is gone.
+        Retiring = 4,
+        /// Given back. The device can be provisioned again.
+        Retired = 5,
+    }
+}
+
 wire_array! {
-    /// status = [ 6, txn, cumulative-ack: uint ]: the operation is complete.
+    /// status = [ 6, txn, cumulative-ack: uint, order, standing, wanted: operation / null ]
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Status = 6 {
         /// The transaction.
         pub txn: Txn,
         /// Sequence number of the last receipt that the operator has.
         pub acknowledged: u64,
+        /// What to do now.
+        pub order: Order,
+        /// How the subscription stands.
+        pub standing: Standing,
+        /// What the operator would like the device to ask for, when it suits it.
+        pub wanted: Option<Operation>,
     }
 }
 
 wire_map! {
-    /// refusal = { 1: txn, 2: code }
+    /// refusal = { 1: txn, 2: code, ? 3: retry-after: uint }
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Refusal {
         /// The transaction.
         1 => pub txn: Txn,
         /// Why.
         2 => pub code: Code,
+        /// Seconds after which to ask again, with a code of class RETRY.
+        3 => pub retry_after: Option<u32>,
     }
 }
 
@@ -248,15 +313,62 @@ impl<'a> Wire<'a> for Offer<'a> {
 // ----------------------------------------------------------------------------------------------------- records
 
 wire_array! {
-    /// confirm = [ 3, txn, res: bstr .size (4..16), receipt ]
+    /// prepared = [ 1, txn, res: bstr .size (4..16), receipt ]
     #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct Confirm<'a> = 3 {
+    pub struct Prepared<'a> = 1 {
         /// The transaction.
         pub txn: Txn,
         /// The answer to the activation challenge.
         pub res: &'a [u8],
         /// The device's receipt, a COSE_Sign1 in a byte string.
         pub receipt: &'a [u8],
+    }
+}
+
+wire_array! {
+    /// decision = [ 2, txn, commit: 0 / 1 ]
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Decision = 2 {
+        /// The transaction.
+        pub txn: Txn,
+        /// What was decided.
+        pub verdict: Verdict,
+    }
+}
+
+wire_choice! {
+    /// Commit or abort.
+    pub enum Verdict {
+        /// Let go of the credential that is prepared.
+        Abort = 0,
+        /// Use it.
+        Commit = 1,
+    }
+}
+
+wire_array! {
+    /// confirm = [ 3, txn, res: bstr .size (4..16) / null, receipt ]
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Confirm<'a> = 3 {
+        /// The transaction.
+        pub txn: Txn,
+        /// The answer to the activation challenge, where it is the first one: in one-shot.
+        pub res: Option<&'a [u8]>,
+        /// The device's receipt, a COSE_Sign1 in a byte string.
+        pub receipt: &'a [u8],
+    }
+}
+
+wire_array! {
+    /// stopped = [ 7, txn, code, retry-after: uint / null ]: nothing was decided; resume later.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Stopped = 7 {
+        /// The transaction.
+        pub txn: Txn,
+        /// Why.
+        pub code: Code,
+        /// Seconds after which to ask again, with a code of class RETRY.
+        pub retry_after: Option<u32>,
     }
 }
 
@@ -269,81 +381,6 @@ wire_array! {
         /// Sequence number of the last receipt that the operator has.
         pub acknowledged: u64,
     }
-}
-
-// ----------------------------------------------------------------------------------------------------- receipts
-
-wire_choice! {
-    /// What a receipt tells.
-    pub enum Event {
-        /// A credential was stored and answered its activation challenge.
-        Activated = 0,
-    }
-}
-
-wire_array! {
-    /// receipt payload = [ domain, sequence, previous: hash / null, txn, event, supi-hash, epoch, package-hash,
-    ///                     owner-epoch ]; signed by the device identity key, chained by the hash of the one before.
-    ///
-    /// Also a serde value, for tools that print and keep receipts; what is signed is the array.
-    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-    pub struct Receipt {
-        /// Production or test.
-        pub domain: Domain,
-        /// 1 for the device's first receipt, then one more each.
-        pub sequence: u64,
-        /// SHA-256 over the receipt before.
-        #[serde(with = "serde_bytes")]
-        pub previous: Option<Hash>,
-        /// The transaction.
-        #[serde(with = "serde_bytes")]
-        pub txn: Txn,
-        /// What happened.
-        pub event: Event,
-        /// Names the subscription to those who know it: see [`supi_hash`].
-        #[serde(with = "serde_bytes")]
-        pub supi_hash: Hash,
-        /// Epoch of the credential.
-        pub epoch: u32,
-        /// SHA-256 over the sealed package.
-        #[serde(with = "serde_bytes")]
-        pub package_hash: Hash,
-        /// The owner epoch that the device is in.
-        pub owner_epoch: u32,
-    }
-}
-
-/// Keeps a receipt's signature from meaning anything elsewhere.
-const RECEIPT_CONTEXT: &[u8] = b"RCP receipt";
-
-impl Receipt {
-    /// Signs and encodes the receipt.
-    ///
-    /// # Errors
-    /// Those of `sign`.
-    pub fn sign(&self, sign: impl FnOnce(&[u8]) -> Result<Signature, Backend>) -> Result<Vec<u8>, Backend> {
-        let payload = wire::encode(self);
-        Ok(wire::encode(&Sign1::create(&payload, RECEIPT_CONTEXT, sign)?))
-    }
-
-    /// Reads a receipt that `key` signed.
-    ///
-    /// # Errors
-    /// [`Malformed`] or [`Untrusted::Authentication`](crate::error::Untrusted::Authentication).
-    pub fn verify(encoded: &[u8], key: &PublicKey, crypto: &dyn Crypto) -> Result<Self, Error> {
-        let payload = wire::decode::<Sign1<'_>>(encoded)?.verify(key, RECEIPT_CONTEXT, crypto)?;
-        Ok(wire::decode(payload)?)
-    }
-}
-
-/// SHA-256 over [ txn, supi ]: recognised by whoever knows both, and different for every transaction.
-pub fn supi_hash(txn: &Txn, supi: &Supi, crypto: &dyn Crypto) -> Hash {
-    let input = wire::encode_with(|w| {
-        w.array(2);
-        w.bytes(txn);
-        supi.write(w);
-    });
-    crypto.sha256(&[&input])
 }
 
 /// What EDHOC encrypts, and records, are padded to a multiple of this many bytes.
@@ -382,7 +419,7 @@ pub(super) fn take_ead(ead: &mut crate::edhoc::Ead) -> Result<Vec<u8>, Misbehave
     if ead.take(EAD_LABEL).is_some() { Err(Misbehaved::MissingEad) } else { Ok(value) }
 }
 
-token::portable_as_sent!(Operation, Counter, DeviceState, Complete, Receipt);
+token::portable_as_sent!(Operation, Counter, DeviceState);
 
 #[cfg(test)]
 mod tests {

@@ -47,11 +47,13 @@
 //! **What shows outside.** Lengths are those of few classes, nothing that names device or subscription is in clear, and
 //! nothing but the protocol's own constants repeats from one run of a device to the next.
 
+pub mod account;
 pub mod device;
 pub mod log;
 pub mod message;
 pub mod operator;
 pub mod question;
+pub mod receipt;
 pub mod watch;
 
 mod record;
@@ -59,10 +61,10 @@ mod record;
 use crate::error::{Backend, Error};
 
 pub use self::{
+    account::Account,
     device::{Device, Platform},
     operator::{Desk, Operator},
     question::{Admission, Answer, Question},
-    watch::Watch,
 };
 
 /// Whether the key store is slow or has failed: then a machine stays where it is, and the same message makes it ask again.

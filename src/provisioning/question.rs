@@ -8,15 +8,15 @@ use alloc::{boxed::Box, vec::Vec};
 use crate::{
     aka::{Amf, Output, Sqn},
     attestation::Verdict,
-    credential::{Algorithm, ServiceProfile, SuciData, Txn},
+    credential::{Activation, Algorithm, Secrets, ServiceProfile, SuciData, Txn},
     crypto::{Hash, Secret},
     edhoc::token::{self, Portable},
     error::{Code, Malformed, Misuse},
     identity::{DeviceId, Supi},
     provisioning::{
-        log::{LogEntry, Offered},
+        account::{Account, Admitted},
+        log::{LogEntry, Proof},
         message::{Counter, DeviceState, Operation},
-        watch::Admitted,
     },
     trust::{
         Date, Peer,
@@ -26,40 +26,79 @@ use crate::{
 };
 
 /// What only the operator's own systems can decide, compute or keep.
+///
+/// Answer those about the core network only when nothing that was asked before can still take effect there: a write that
+/// arrives after its question was answered with an error would undo a decision.
 #[derive(Debug)]
 pub enum Question {
     /// Which device conceals its name here? Find the private key of [`Concealed::key_id`], [reveal](Concealed::reveal) the
     /// name, and look up the device's voucher. Answer [`Answer::Found`]. Anybody can have sent this.
     Find(Box<Concealed>),
-    /// Is this device in a secure state, and welcome? Hold it against a [`Watch`](crate::provisioning::Watch) and a
-    /// [`Policy`](crate::attestation::Policy), and answer [`Answer::Appraised`]. A resume is logged nowhere else, so make
-    /// the watch durable before you let one go on: else two devices that share a store both resume.
+    /// Is this device in a secure state, and welcome? Hold it against its [`Account`] and a
+    /// [`Policy`](crate::attestation::Policy), and answer [`Answer::Appraised`].
     Appraise(Box<Visitor>),
-    /// Which subscription is for this transaction? The same txn gets the same SUPI, and a
-    /// higher epoch each time. Answer [`Answer::Reserved`].
-    Reserve {
-        /// The device.
-        device: DeviceId,
-        /// The transaction.
-        txn: Txn,
-    },
+    /// Which subscription is it to be? Answer [`Answer::Reserved`].
+    Reserve(Box<Wish>),
     /// OPc from this K (TS 35.206 §8.2); OP may live in an HSM. Answer [`Answer::Opc`].
     ComputeOpc {
         /// K.
         k: Secret<16>,
     },
-    /// Make this durable. Answer [`Answer::Logged`] when it is.
-    Log(LogEntry),
-    /// Make the core network accept this credential, in place of what it had for the same SUPI. Answer
-    /// [`Answer::CoreReady`] when it does.
+    /// Make this durable, and [apply](Account::apply) it to the device's account in the same step. Answer
+    /// [`Answer::Logged`] when it is; a [`Conflict`](super::account::Conflict) has the code to answer with otherwise.
+    Log(Box<LogEntry>),
+    /// Make the core network accept this credential, in place of one of a lower epoch that it has for the same SUPI. It has
+    /// it already: that is good. It has a higher one: that is [`Code::Conflict`]. Answer [`Answer::CoreReady`].
     PutIntoCore(Box<CoreCredential>),
-    /// What does the log say about this transaction? Answer [`Answer::Recalled`].
-    Recall {
-        /// The device.
-        device: DeviceId,
-        /// The transaction.
-        txn: Txn,
+    /// Which K does the core accept for this SUPI? Answer [`Answer::CoreHolds`] with its
+    /// [fingerprint](crate::credential::fingerprint).
+    ReadCore {
+        /// The subscription.
+        supi: Supi,
     },
+    /// The log lost a transaction. Has the core a credential of it? Answer [`Answer::Recovered`].
+    Recover(Lost),
+    /// Bar this subscription: the core accepts none of its credentials from now on, and forgets none. Answer
+    /// [`Answer::CoreReady`].
+    BarInCore {
+        /// The subscription.
+        supi: Supi,
+    },
+    /// Let the core accept this subscription again. Answer [`Answer::CoreReady`].
+    AdmitToCore {
+        /// The subscription.
+        supi: Supi,
+    },
+    /// Let the core forget this subscription: first what lets anybody authenticate, then the rest. It does not know it: that
+    /// is good. Answer [`Answer::CoreReady`].
+    RemoveFromCore {
+        /// The subscription.
+        supi: Supi,
+    },
+}
+
+/// A device that is to get a credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// The device.
+    pub device: DeviceId,
+    /// The transaction. The same one gets the same SUPI, if it is asked again.
+    pub txn: Txn,
+    /// What it asks for.
+    pub operation: Operation,
+    /// The SUPI in use here. Answer the same: mode S, one SUPI and another K. Answer another: mode N, beside it.
+    pub current: Option<Supi>,
+}
+
+/// A transaction that the log has lost, and the device has signed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The transaction.
+    pub txn: Txn,
+    /// The epoch of its credential.
+    pub epoch: u32,
+    /// Its SUPI: compare [`supi_hash`](super::receipt::supi_hash) for those that it could be.
+    pub supi_hash: Hash,
 }
 
 /// An authenticated device and what it asks for.
@@ -88,6 +127,8 @@ pub struct Visitor {
     pub voucher_request: Option<Vec<u8>>,
     /// Numbers of algorithm sets that it runs.
     pub algorithms: Vec<u64>,
+    /// On whose account: see [`grant`](crate::authority::grant). Not verified yet.
+    pub grant: Option<Vec<u8>>,
     /// Receipts that it holds, not verified yet.
     pub receipts: Vec<Vec<u8>>,
 }
@@ -106,7 +147,7 @@ pub struct Found {
 pub struct Admission {
     /// On what evidence. Only a [`Policy`](crate::attestation::Policy) makes one.
     pub verdict: Verdict,
-    /// That there is one such device only. Only a [`Watch`](crate::provisioning::Watch) makes one.
+    /// That there is one such device only. Only an [`Account`] makes one.
     pub admitted: Admitted,
     /// The device's voucher chain, for one that has not seen it yet.
     pub voucher: Option<Vec<u8>>,
@@ -117,18 +158,14 @@ pub struct Admission {
 pub struct CoreCredential {
     /// The subscription.
     pub supi: Supi,
-    /// The device's request counter: the core's entry must not go back to an older one.
-    pub counter: Counter,
-    /// The epoch.
+    /// The transaction that made it: keep it beside the credential, for [`Question::Recover`].
+    pub txn: Txn,
+    /// The epoch: the core's entry must not go back to an older one.
     pub epoch: u32,
     /// The algorithm set.
     pub algorithm: Algorithm,
-    /// K.
-    pub k: Secret<16>,
-    /// OPc.
-    pub opc: Secret<16>,
-    /// The SQN that the activation challenge used: the next one must be above it.
-    pub sqn: Sqn,
+    /// K, OPc, and the SQN that goes with them: one value, never one without the others.
+    pub secrets: Secrets,
 }
 
 /// A subscription set aside for a transaction.
@@ -136,9 +173,9 @@ pub struct CoreCredential {
 pub struct Reservation {
     /// Its SUPI.
     pub supi: Supi,
-    /// Above every epoch offered to this device before; the first is 1.
-    pub epoch: u32,
-    /// For the activation challenge; used up by it.
+    /// When the device may rely on it. A device that has a credential already gets [`Activation::TwoPhase`] in any case.
+    pub activation: Activation,
+    /// For the activation challenge; used up by it. A new K has numbers of its own, from the beginning.
     pub sqn: Sqn,
     /// The authentication management field; the separation bit set for 5G and EPS (TS 33.102 Annex H).
     pub management_field: Amf,
@@ -169,15 +206,6 @@ impl OwnedPart {
     }
 }
 
-/// What the log says about a transaction.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recalled {
-    /// The offer.
-    pub offered: Offered,
-    /// Whether it was confirmed.
-    pub confirmed: bool,
-}
-
 /// An answer to a [`Question`].
 #[derive(Debug)]
 pub enum Answer {
@@ -185,45 +213,53 @@ pub enum Answer {
     /// notice which.
     Found(Option<Found>),
     /// To [`Question::Appraise`]: welcome, or why not.
-    Appraised(Result<Admission, Code>),
+    Appraised(Result<Box<Admission>, Code>),
     /// To [`Question::Reserve`].
     Reserved(Result<Reservation, Code>),
     /// To [`Question::ComputeOpc`], or why there is none.
     Opc(Result<Secret<16>, Code>),
     /// To [`Question::Log`]: durable, or why not.
     Logged(Result<(), Code>),
-    /// To [`Question::PutIntoCore`]: accepted, or why not.
+    /// To [`Question::PutIntoCore`], [`Question::BarInCore`], [`Question::AdmitToCore`] and
+    /// [`Question::RemoveFromCore`]: it is so, or why not.
     CoreReady(Result<(), Code>),
-    /// To [`Question::Recall`]: what the log says, if it knows the transaction; or why it cannot be read.
-    Recalled(Result<Option<Recalled>, Code>),
+    /// To [`Question::ReadCore`]: the fingerprint of K, if there is one; or why it cannot be read.
+    CoreHolds(Result<Option<Hash>, Code>),
+    /// To [`Question::Recover`]: the SUPI and the fingerprint of K, if the core has it; or why that cannot be said.
+    Recovered(Result<Option<(Supi, Hash)>, Code>),
 }
 
 /// What does not fit into message_4.
 pub(super) const TOO_LONG: Misuse = Misuse::Parameter("SUCI data and service profile do not fit into a message");
 
-token::portable_as_sent!(Supi, Algorithm);
+token::portable_as_sent!(Supi, Activation);
 
 token::portable! {
     Visitor {
         device, txn, operation, counter, since, state, evidence, evidence_nonce, entitled, voucher_request, algorithms,
-        receipts
+        grant, receipts
     }
-    CoreCredential { supi, counter, epoch, algorithm, k, opc, sqn }
-    Reservation { supi, epoch, sqn, management_field, suci, profile }
+    Reservation { supi, activation, sqn, management_field, suci, profile }
 }
 
 /// As in the log.
-impl Portable for Verdict {
-    fn save(&self, w: &mut Writer<'_>) {
-        let mut bytes = Vec::new();
-        // Writing to a vector does not fail.
-        let _ = ciborium::into_writer(self, &mut bytes);
-        w.bytes(&bytes);
-    }
-    fn load(r: &mut Reader<'_>) -> Result<Self, Malformed> {
-        ciborium::from_reader(r.bytes()?).map_err(|_| Malformed::Syntax)
-    }
+macro_rules! portable_as_logged {
+    ($($ty:ty),* $(,)?) => {$(
+        impl Portable for $ty {
+            fn save(&self, w: &mut Writer<'_>) {
+                let mut bytes = Vec::new();
+                // Writing to a vector does not fail.
+                let _ = ciborium::into_writer(self, &mut bytes);
+                w.bytes(&bytes);
+            }
+            fn load(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+                ciborium::from_reader(r.bytes()?).map_err(|_| Malformed::Syntax)
+            }
+        }
+    )*};
 }
+
+portable_as_logged!(Verdict, Account, LogEntry, Proof);
 
 impl Portable for OwnedPart {
     fn save(&self, w: &mut Writer<'_>) {

@@ -1,10 +1,9 @@
 //! One identity in two places: what an operator keeps of each device to notice it.
 //!
 //! ```text
-//! Appraise ─▶ Watch::admit(visitor)  ─▶ Admitted: the row to store, by compare-and-set; the machine asks for it by type
-//!                 │                       Stale: an old session that woke up; refuse it, nothing has happened
-//!                 └─ Alarm ─▶ Watch::quarantine ─▶ no credential until a person has looked
-//! Log(Confirmed) ─▶ Watch::confirm
+//! Appraise ─▶ Account::admit(visitor) ─▶ Admitted: the account to store, by compare-and-set
+//!                 │                        Stale: an old session that woke up; refuse it, nothing has happened
+//!                 └─ Alarm ─▶ What::Quarantined ─▶ no credential until a person has looked
 //! ```
 //!
 //! A device makes its request counter durable before it asks, and repeats none. So a counter that comes back, in a session
@@ -17,11 +16,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{log::Offered, question::Visitor};
+use super::question::Visitor;
 use crate::{crypto::Hash, error::Code};
 
-/// What an operator keeps of a device. Store it beside the log, one row for each [`DeviceId`](crate::identity::DeviceId).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What an operator keeps of a device to notice a second one; a part of its [`Account`](super::Account).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Watch {
     /// The highest request counter: request and retry.
     counter: (u32, u32),
@@ -37,30 +36,8 @@ pub struct Watch {
     quarantined: Option<Alarm>,
 }
 
-/// That a request was held against what is known of its device. Made by [`Watch::admit`] and by nothing else:
-///
-/// ```compile_fail,E0423
-/// use remote_provisioning::provisioning::watch::{Admitted, Watch};
-///
-/// let forged = Admitted(Watch::default());
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Admitted(Watch);
-
-impl Admitted {
-    /// The row to store.
-    pub const fn row(&self) -> &Watch {
-        &self.0
-    }
-
-    /// Whether it is about this request.
-    pub(super) fn is_for(&self, visitor: &Visitor) -> bool {
-        (self.0.counter, self.0.since) == ((visitor.counter.request, visitor.counter.retry), visitor.since.0)
-    }
-}
-
 /// Why a device is not trusted any more: there is a second one, or an older state of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Alarm {
     /// Its request counter went back: a clone, or a memory set back.
@@ -72,6 +49,9 @@ pub enum Alarm {
     /// It holds another voucher head in the same owner epoch: two owners, or two devices.
     #[error("two voucher heads in one owner epoch")]
     Heads,
+    /// Its receipts do not follow from those that the log has: two devices, or a memory set back.
+    #[error("two lines of receipts")]
+    Receipts,
 }
 
 /// Why a request is not admitted.
@@ -100,10 +80,7 @@ impl Refusal {
 
 impl Watch {
     /// Holds a request against what is known, and gives the row as it is to be with the request.
-    ///
-    /// # Errors
-    /// [`Refusal`]: on an alarm, store [`Watch::quarantine`] of this row.
-    pub fn admit(&self, visitor: &Visitor) -> Result<Admitted, Refusal> {
+    pub(super) fn admit(&self, visitor: &Visitor) -> Result<Self, Refusal> {
         if let Some(alarm) = self.quarantined {
             return Err(Refusal::Quarantined(alarm));
         }
@@ -120,26 +97,29 @@ impl Watch {
         if state.owner_epoch == self.owner_epoch && self.head != state.voucher_head {
             return Err(Refusal::Alarm(Alarm::Heads));
         }
-        Ok(Admitted(Self {
-            counter,
-            since: visitor.since.0,
-            owner_epoch: state.owner_epoch,
-            head: state.voucher_head,
-            ..*self
-        }))
+        Ok(Self { counter, since: visitor.since.0, owner_epoch: state.owner_epoch, head: state.voucher_head, ..*self })
     }
 
-    /// The row once the device has signed for what it was offered.
-    #[must_use]
-    pub fn confirm(&self, offered: &Offered) -> Self {
-        let Offered { epoch, owner_epoch, voucher_head, .. } = *offered;
-        Self { epoch, owner_epoch, head: Some(voucher_head), ..self.clone() }
+    /// The device has signed for a credential of this epoch, in this owner epoch.
+    pub(super) const fn confirm(&mut self, epoch: u32, owner_epoch: u32, head: Option<Hash>) {
+        self.epoch = epoch;
+        self.owner_epoch = owner_epoch;
+        self.head = head;
     }
 
-    /// The row of a device that nobody gets a credential for until [`Watch::release`].
-    #[must_use]
-    pub fn quarantine(&self, alarm: Alarm) -> Self {
-        Self { quarantined: Some(alarm), ..self.clone() }
+    /// The device has signed that it has no credential any more.
+    pub(super) const fn erase(&mut self) {
+        self.epoch = 0;
+    }
+
+    /// Nobody gets a credential for this device until a person has looked.
+    pub(super) const fn quarantine(&mut self, alarm: Alarm) {
+        self.quarantined = Some(alarm);
+    }
+
+    /// Whether this is the request that was admitted.
+    pub(super) fn is_at(&self, visitor: &Visitor) -> bool {
+        (self.counter, self.since) == ((visitor.counter.request, visitor.counter.retry), visitor.since.0)
     }
 
     /// Why it is in quarantine, if it is.
@@ -147,14 +127,13 @@ impl Watch {
         self.quarantined
     }
 
+    /// The owner epoch that the device was in last.
+    pub(super) const fn owner_epoch(&self) -> u32 {
+        self.owner_epoch
+    }
+
     /// The highest request counter: request and retry.
     pub const fn counter(&self) -> (u32, u32) {
         self.counter
-    }
-
-    /// A person has looked, and the device that comes next is taken as it is.
-    #[must_use]
-    pub fn release(&self) -> Self {
-        Self::default()
     }
 }

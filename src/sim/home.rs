@@ -5,7 +5,7 @@
 
 use alloc::{
     boxed::Box,
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     format,
     string::{String, ToString},
     vec::Vec,
@@ -16,14 +16,16 @@ use arrayvec::ArrayString;
 use crate::{
     aka::{self, Ind, Milenage, Sqn, Vector, milenage, sqn::Profile},
     attestation::{MemoryEndorsements, Policy, TokenVerifier},
-    credential::{HomeKey, ServiceProfile, SuciData, Txn},
-    crypto::{Agreement, Rng, Secret, rustcrypto::RustCrypto},
+    credential::{self, Activation, HomeKey, Previous, Secrets, ServiceProfile, StorageKey, SuciData, Txn},
+    crypto::{Agreement, Hash, Rng, Secret, rustcrypto::RustCrypto},
     error::{Backend, Code, Error},
     identity::{DeviceId, PeerName, Supi},
     provisioning::{
-        log::{LogEntry, Quarantined},
-        question::{Admission, Answer, CoreCredential, Found, OwnedPart, Question, Recalled, Reservation, Visitor},
-        watch::{Refusal, Watch},
+        account::{Account, Applied, Conflict},
+        log::{LogEntry, What},
+        question::{Admission, Answer, CoreCredential, Found, Lost, OwnedPart, Question, Reservation, Visitor, Wish},
+        receipt::supi_hash,
+        watch::Refusal,
     },
     sim::maker,
     trust::concealed::Concealed,
@@ -42,12 +44,10 @@ const MANAGEMENT_FIELD: [u8; 2] = [0x80, 0x00];
 pub struct Home {
     op: Secret<16>,
     pool: Vec<Supi>,
-    /// One subscription for each device, whatever its transaction: it has signed that nothing came of an earlier one.
-    reserved: BTreeMap<String, Supi>,
-    /// The last epoch offered to each device.
-    epochs: BTreeMap<String, u32>,
-    /// What is watched of each device.
-    watches: BTreeMap<String, Watch>,
+    /// The SUPI of each device's transaction.
+    reserved: BTreeMap<(String, Txn), Supi>,
+    /// What is known of each device.
+    accounts: BTreeMap<String, Account>,
     /// The key that devices conceal their names under, and its number.
     concealing: Option<(u8, Box<dyn Agreement>)>,
     /// Voucher chains, by the name of the device.
@@ -56,11 +56,20 @@ pub struct Home {
     pub policy: Policy,
     /// What is known of devices' keys and software.
     pub endorsements: MemoryEndorsements,
-    /// Devices that have signed for a subscription.
-    confirmed: BTreeSet<String>,
+    /// What a new K gets: its own SUPI, beside the one in use (mode N), or the same one (mode S).
+    pub mode: Previous,
+    /// What a first credential is: one-shot, or in two phases.
+    pub activation: Activation,
     /// The log, in CBOR, as a database would hold it.
     log: Vec<Vec<u8>>,
-    core: BTreeMap<Supi, CoreCredential>,
+    core: BTreeMap<Supi, Entry>,
+}
+
+/// A subscriber, in the core network.
+#[derive(Debug)]
+struct Entry {
+    credential: CoreCredential,
+    barred: bool,
 }
 
 impl core::fmt::Debug for Home {
@@ -76,13 +85,13 @@ impl Home {
             op,
             pool,
             reserved: BTreeMap::new(),
-            epochs: BTreeMap::new(),
-            watches: BTreeMap::new(),
+            accounts: BTreeMap::new(),
             concealing: None,
             vouchers: BTreeMap::new(),
             policy,
             endorsements: MemoryEndorsements::new(),
-            confirmed: BTreeSet::new(),
+            mode: Previous::Beside,
+            activation: Activation::OneShot,
             log: Vec::new(),
             core: BTreeMap::new(),
         }
@@ -101,6 +110,14 @@ impl Home {
         home.own(name, maker::voucher(&name, &maker::operator_public_key()?)?);
         home.endorsements = maker::endorsements(&[maker::device_id()?, maker::raw_device_id()?])?;
         Ok(home)
+    }
+
+    /// The key that K rests under in the log.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn storage_key() -> Result<StorageKey, Error> {
+        Ok(StorageKey::new(1, Secret::from_slice(&[0x5e; 32])?))
     }
 
     /// Lets devices conceal their names under this key, which has this number.
@@ -124,12 +141,19 @@ impl Home {
     pub fn answer(&mut self, question: Question) -> Answer {
         match question {
             Question::Find(concealed) => Answer::Found(self.find(&concealed)),
-            Question::Appraise(visitor) => Answer::Appraised(self.appraise(&visitor)),
-            Question::Reserve { device, .. } => Answer::Reserved(self.reserve(&device)),
+            Question::Appraise(visitor) => Answer::Appraised(self.appraise(&visitor).map(Box::new)),
+            Question::Reserve(wish) => Answer::Reserved(self.reserve(&wish)),
             Question::ComputeOpc { k } => Answer::Opc(Ok(milenage::opc(&k, &self.op))),
             Question::Log(entry) => Answer::Logged(self.log(&entry)),
             Question::PutIntoCore(credential) => Answer::CoreReady(self.put_into_core(*credential)),
-            Question::Recall { device, txn } => Answer::Recalled(Ok(self.recall(&device, &txn))),
+            Question::ReadCore { supi } => Answer::CoreHolds(Ok(self.fingerprint(&supi))),
+            Question::Recover(lost) => Answer::Recovered(Ok(self.recover(&lost))),
+            Question::BarInCore { supi } => Answer::CoreReady(self.bar(&supi, true)),
+            Question::AdmitToCore { supi } => Answer::CoreReady(self.bar(&supi, false)),
+            Question::RemoveFromCore { supi } => {
+                self.core.remove(&supi);
+                Answer::CoreReady(Ok(()))
+            }
         }
     }
 
@@ -143,20 +167,19 @@ impl Home {
     /// First whether it is one device and the same, then whether it is secure.
     fn appraise(&mut self, visitor: &Visitor) -> Result<Admission, Code> {
         let device = visitor.device.device_id().to_string();
-        let watch = self.watches.entry(device.clone()).or_default();
-        let admitted = match watch.admit(visitor) {
+        let account = self.accounts.entry(device.clone()).or_default();
+        let admitted = match account.admit(visitor, &RustCrypto) {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 if let Refusal::Alarm(alarm) = refusal {
-                    *watch = watch.quarantine(alarm);
                     let counter = (visitor.counter.request, visitor.counter.retry);
-                    let entry = LogEntry::Quarantined(Quarantined { device, alarm, counter });
-                    self.log.push(entry.to_cbor().map_err(|_| Code::TryLater)?);
+                    let entry = account.entry(&device, What::Quarantined { alarm, counter });
+                    self.log(&entry)?;
                 }
                 return Err(refusal.code());
             }
         };
-        watch.clone_from(admitted.row());
+        account.clone_from(admitted.account());
         let (verifier, nonce) = (TokenVerifier::new(&self.endorsements), &visitor.evidence_nonce);
         let evidence = visitor.evidence.as_deref();
         let verdict = self.policy.appraise(&visitor.device.device_id(), evidence, nonce, &verifier, &RustCrypto);
@@ -169,27 +192,26 @@ impl Home {
         Ok(Admission { verdict, admitted, voucher })
     }
 
-    fn reserve(&mut self, device: &DeviceId) -> Result<Reservation, Code> {
-        let device = device.to_string();
-        // A device that has signed for a subscription and now says it has none is another one with its key.
-        if self.confirmed.contains(&device) {
-            return Err(Code::Conflict);
-        }
-        let supi = match self.reserved.get(&device) {
-            Some(supi) => *supi,
-            None => {
-                let supi = self.pool.pop().ok_or(Code::PoolEmpty)?;
-                self.reserved.insert(device.clone(), supi);
-                supi
-            }
+    /// The same transaction, asked again, gets the same SUPI.
+    fn reserve(&mut self, wish: &Wish) -> Result<Reservation, Code> {
+        let key = (wish.device.to_string(), wish.txn);
+        // An offer that nobody took is free again for the device's next one.
+        let open = self.accounts.get(&key.0).and_then(Account::open);
+        let open = open.and_then(|deal| deal.credential.supi.parse::<Supi>().ok());
+        let supi = match (self.reserved.get(&key), wish.current) {
+            (Some(supi), _) => *supi,
+            (None, Some(current)) if self.mode == Previous::Shared => current,
+            (None, _) => match open {
+                Some(supi) => supi,
+                None => self.pool.pop().ok_or(Code::PoolEmpty)?,
+            },
         };
-        let epoch = self.epochs.entry(device).or_default();
-        *epoch = epoch.checked_add(1).ok_or(Code::Conflict)?;
+        self.reserved.insert(key, supi);
         let first = Profile::default().next(Sqn::default(), Ind::default(), 0).map_err(|_| Code::Conflict)?;
         let profile = ServiceProfile { dnn: ArrayString::from("iot").ok(), ..ServiceProfile::default() };
         Ok(Reservation {
             supi,
-            epoch: *epoch,
+            activation: self.activation,
             sqn: first,
             management_field: MANAGEMENT_FIELD,
             suci: Some(OwnedPart::suci(&SuciData {
@@ -201,56 +223,52 @@ impl Home {
     }
 
     /// Compare and append in one step: this is where a clone, or a session that woke up late, is noticed.
-    fn log(&mut self, entry: &LogEntry) -> Result<(), Code> {
-        match entry {
-            LogEntry::Offered(offered) => {
-                if self.watches.get(&offered.device).is_none_or(|watch| offered.counter != watch.counter()) {
-                    return Err(Code::Conflict);
-                }
-            }
-            LogEntry::Confirmed(confirmed) => {
-                self.confirmed.insert(confirmed.device.clone());
-                let offered = self.entries().filter_map(|entry| match entry {
-                    LogEntry::Offered(offered) if offered.txn == confirmed.txn => Some(offered),
-                    _ => None,
-                });
-                if let (Some(offered), Some(watch)) = (offered.last(), self.watches.get(&confirmed.device)) {
-                    self.watches.insert(confirmed.device.clone(), watch.confirm(&offered));
-                }
-            }
-            LogEntry::Quarantined(_) => {}
+    ///
+    /// # Errors
+    /// The code of a [`Conflict`](crate::provisioning::account::Conflict).
+    pub fn log(&mut self, entry: &LogEntry) -> Result<(), Code> {
+        let account = self.accounts.entry(entry.device.clone()).or_default();
+        let encoded = entry.to_cbor().map_err(|_| Code::TryLater)?;
+        if account.apply(entry, &RustCrypto).map_err(Conflict::code)? == Applied::Now {
+            self.log.push(encoded);
         }
-        self.log.push(entry.to_cbor().map_err(|_| Code::TryLater)?);
         Ok(())
     }
 
-    /// Never back to an older request of the device.
+    /// Never back to an older epoch, and never another K in the same one.
     fn put_into_core(&mut self, credential: CoreCredential) -> Result<(), Code> {
-        match self.core.get(&credential.supi) {
-            Some(held) if held.counter >= credential.counter => Err(Code::Conflict),
+        let held = self.core.get(&credential.supi).map(|entry| &entry.credential);
+        match held {
+            Some(held) if held.epoch == credential.epoch && held.secrets.k == credential.secrets.k => Ok(()),
+            Some(held) if held.epoch >= credential.epoch => Err(Code::Conflict),
             _ => {
-                self.core.insert(credential.supi, credential);
+                self.core.insert(credential.supi, Entry { credential, barred: false });
                 Ok(())
             }
         }
     }
 
-    fn recall(&self, device: &DeviceId, txn: &Txn) -> Option<Recalled> {
-        let device = device.to_string();
-        self.entries().fold(None, |recalled, entry| match entry {
-            LogEntry::Offered(offered) if offered.txn == *txn && offered.device == device => {
-                Some(Recalled { offered, confirmed: false })
-            }
-            LogEntry::Confirmed(confirmed) if confirmed.txn == *txn && confirmed.device == device => {
-                recalled.map(|recalled| Recalled { confirmed: true, ..recalled })
-            }
-            _ => recalled,
-        })
+    fn fingerprint(&self, supi: &Supi) -> Option<Hash> {
+        self.core.get(supi).map(|entry| credential::fingerprint(&entry.credential.secrets.k, &RustCrypto))
     }
 
-    /// What is watched of a device.
-    pub fn watch(&self, device: &DeviceId) -> Option<&Watch> {
-        self.watches.get(&device.to_string())
+    fn recover(&self, lost: &Lost) -> Option<(Supi, Hash)> {
+        let held = self.core.iter().find(|(supi, entry)| {
+            let CoreCredential { txn, epoch, .. } = &entry.credential;
+            (*txn, *epoch) == (lost.txn, lost.epoch) && supi_hash(txn, supi, &RustCrypto) == lost.supi_hash
+        });
+        let supi = held.map(|(supi, _)| *supi)?;
+        Some((supi, self.fingerprint(&supi)?))
+    }
+
+    fn bar(&mut self, supi: &Supi, barred: bool) -> Result<(), Code> {
+        self.core.get_mut(supi).ok_or(Code::Conflict)?.barred = barred;
+        Ok(())
+    }
+
+    /// What is known of a device.
+    pub fn account(&self, device: &DeviceId) -> Option<&Account> {
+        self.accounts.get(&device.to_string())
     }
 
     /// The log, oldest entry first.
@@ -261,19 +279,19 @@ impl Home {
     /// A fresh AKA vector for a subscriber, as the UDM makes one when its device attaches.
     ///
     /// # Errors
-    /// [`Backend::Store`] if the core does not know the SUPI; [`Backend::Random`].
+    /// [`Backend::Store`] if the core does not let the SUPI in; [`Backend::Random`].
     pub fn challenge(&mut self, supi: &Supi, rng: &mut dyn Rng) -> Result<Box<Vector>, Backend> {
-        let credential = self.core.get_mut(supi).ok_or(Backend::Store)?;
+        let entry = self.core.get_mut(supi).filter(|entry| !entry.barred).ok_or(Backend::Store)?;
+        let Secrets { k, opc, sqn } = &mut entry.credential.secrets;
         let mut rand = [0; 16];
         rng.fill(&mut rand)?;
-        let next = Profile::default().next(credential.sqn, Ind::default(), 0);
-        credential.sqn = next.map_err(|_| Backend::Store)?;
-        let milenage = Milenage::new(&credential.k, &credential.opc);
-        Ok(aka::vector(&milenage, &rand, credential.sqn, MANAGEMENT_FIELD))
+        let next = Profile::default().next(*sqn, Ind::default(), 0);
+        *sqn = next.map_err(|_| Backend::Store)?;
+        Ok(aka::vector(&Milenage::new(k, opc), &rand, *sqn, MANAGEMENT_FIELD))
     }
 
-    /// SUPIs that the core accepts.
+    /// SUPIs that the core lets in.
     pub fn subscribers(&self) -> impl Iterator<Item = &Supi> {
-        self.core.keys()
+        self.core.iter().filter(|(_, entry)| !entry.barred).map(|(supi, _)| supi)
     }
 }

@@ -23,16 +23,19 @@ use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use crate::{
     aka::{self, Vector},
     attestation::Attester,
-    credential::SoftUsim,
+    credential::{SoftUsim, StorageKey},
     crypto::{Hash, Rng, rustcrypto::RustCrypto},
     edhoc::OwnCredential,
     error::{Backend, Error, Result},
     identity::{Domain, Role, Supi},
     provisioning::{
         Millis,
-        device::{self, Device, Introduction, Met, Platform, Subscription},
+        device::{self, Device, Goal, Introduction, Met, Platform, Subscription},
+        log::What,
+        message::{Operation, Standing},
         operator::{self, Desk, Operator},
         question::Question,
+        receipt,
     },
     sim::{
         home::Home,
@@ -133,6 +136,14 @@ pub enum Event<'a> {
     },
     /// The device has a subscription.
     Installed(&'a Subscription),
+    /// The device has a subscription that waits for a decision.
+    Prepared(&'a Subscription),
+    /// It was decided against it.
+    CalledOff,
+    /// The device has no subscription any more.
+    Erased,
+    /// The device has been told how its subscription stands, and what to ask for.
+    Told(Standing, Option<Operation>),
     /// The device has been told complete.
     Completed {
         /// Sequence number of the last receipt that the operator has.
@@ -163,10 +174,13 @@ pub struct World {
     pub device_config: device::Config,
     /// How the operator does.
     pub operator_config: operator::Config,
+    /// What the device is after.
+    pub goal: Goal,
     /// Attempts before giving up.
     pub attempts: u32,
     /// What the device attests with; `None` for one that cannot.
     pub attestation: Option<Attestation>,
+    storage: StorageKey,
     device_keys: MemoryKeyStore,
     operator_keys: MemoryKeyStore,
     device_anchors: MemoryAnchors,
@@ -203,8 +217,10 @@ impl World {
                 Introduction::VoucherFirst(maker::home_key().expect("a key")),
             ),
             operator_config: operator::Config::new(own(&identities::operator_chain()).expect("two"), Domain::Test),
+            goal: Goal::Provision,
             attempts: 20,
             attestation: maker::device_name().and_then(|name| Attestation::new(&name)).ok(),
+            storage: Home::storage_key().expect("a fixed key"),
             device_keys: keys(identities::device_key()).expect("a scalar"),
             operator_keys: keys(identities::operator_key()).expect("a scalar"),
             device_anchors: identities::factory_anchors(),
@@ -301,7 +317,8 @@ impl World {
         self.wake = None;
         let config = self.device_config.clone();
         let now = self.now;
-        let device = self.with_device(watch, |_, platform| Device::start(config, now, platform))?;
+        let goal = self.goal.clone();
+        let device = self.with_device(watch, |_, platform| Device::start(config, goal, now, platform))?;
         self.device = Some(device);
         loop {
             if let Some(result) = self.device_actions(link, watch) {
@@ -338,6 +355,7 @@ impl World {
             crypto: &RustCrypto,
             rng: &mut self.rng,
             keys: &self.operator_keys,
+            storage: &self.storage,
             anchors: &self.operator_anchors,
             date: Date(TODAY.0.saturating_add(now.0 / 1000)),
         };
@@ -369,6 +387,12 @@ impl World {
                 device::Action::WakeAt(moment) => self.wake = Some(moment),
                 device::Action::Authenticated(met) => watch(self.now, &Event::Authenticated(&met)),
                 device::Action::Installed(subscription) => watch(self.now, &Event::Installed(&subscription)),
+                device::Action::Prepared(subscription) => watch(self.now, &Event::Prepared(&subscription)),
+                device::Action::CalledOff => watch(self.now, &Event::CalledOff),
+                device::Action::Erased => watch(self.now, &Event::Erased),
+                device::Action::Told(standing, wanted) => watch(self.now, &Event::Told(standing, wanted)),
+                // A world comes back by itself.
+                device::Action::StartAgainAt(_) => {}
                 device::Action::Completed { acknowledged } => watch(self.now, &Event::Completed { acknowledged }),
                 device::Action::Finished(result) => {
                     watch(self.now, &Event::Finished { by: Role::Device, result });
@@ -448,8 +472,8 @@ impl World {
     #[expect(clippy::panic, reason = "an assertion for tests")]
     pub fn assert_sound(&mut self) {
         let has = device::subscription(&self.store);
-        let confirmed =
-            self.home.entries().any(|entry| matches!(entry, crate::provisioning::log::LogEntry::Confirmed(_)));
+        let activated = |what: &What| matches!(what, What::Ended(signed) if signed.event == receipt::Event::Activated);
+        let confirmed = self.home.entries().any(|entry| activated(&entry.what));
         match has {
             Err(error) => panic!("the store is damaged: {error}"),
             Ok(None) if confirmed => panic!("the operator has a receipt, the device has nothing"),

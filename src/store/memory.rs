@@ -218,10 +218,11 @@ impl SubscriptionStore for MemoryStore {
             return Err(Backend::Store);
         }
         // Nothing fails from here on.
-        match commit.slot {
-            None => {}
-            Some(SlotChange::Write(slot, bytes)) => *self.slot_mut(slot) = Some(copy(bytes)),
-            Some(SlotChange::Erase(slot)) => *self.slot_mut(slot) = None,
+        for change in commit.slots {
+            match change {
+                SlotChange::Write(slot, bytes) => *self.slot_mut(*slot) = Some(copy(bytes)),
+                SlotChange::Erase(slot) => *self.slot_mut(*slot) = None,
+            }
         }
         self.record = Some(commit.record.to_vec());
         self.commits = self.commits.saturating_add(1);

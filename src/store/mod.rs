@@ -80,8 +80,8 @@ pub enum SlotChange<'a> {
 /// One durable step.
 #[derive(Debug)]
 pub struct Commit<'a> {
-    /// What becomes of a slot, if anything.
-    pub slot: Option<SlotChange<'a>>,
+    /// What becomes of the slots: none, one or both of them.
+    pub slots: &'a [SlotChange<'a>],
     /// The new commit record; replaces the last one. At most [`MAX_RECORD`] bytes.
     pub record: &'a [u8],
 }

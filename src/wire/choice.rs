@@ -4,18 +4,18 @@
 macro_rules! wire_choice {
     ($(#[$meta:meta])* $vis:vis enum $name:ident { $($(#[$vmeta:meta])* $variant:ident = $number:literal),* $(,)? }) => {
         $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
         #[serde(rename_all = "snake_case")]
         $vis enum $name { $($(#[$vmeta])* $variant),* }
 
         impl $name {
             /// The number on the wire.
-            pub const fn number(self) -> u8 {
+            $vis const fn number(self) -> u8 {
                 match self { $(Self::$variant => $number),* }
             }
 
             /// The value with this number, if there is one.
-            pub const fn from_number(number: u64) -> Option<Self> {
+            $vis const fn from_number(number: u64) -> Option<Self> {
                 match number { $($number => Some(Self::$variant),)* _ => None }
             }
         }

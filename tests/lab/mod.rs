@@ -6,18 +6,19 @@ use core::fmt::Debug;
 use remote_provisioning::{
     aka::Challenge,
     attestation::{MemoryEndorsements, Policy, TokenVerifier},
-    credential::{Installed, Offered, SoftUsim, Usim},
+    credential::{Installed, Offered, SoftUsim, StorageKey, Usim},
     crypto::{Crypto, HASH_LEN, Hash, PublicKey, Rng, Secret, SecretBytes, Signature, rustcrypto::RustCrypto},
     edhoc::{Opened, OwnCredential, Seal},
     error::{Backend, Code, Error},
     identity::{Domain, PeerName, Role},
     provisioning::{
-        Admission, Answer, Desk, Device, Millis, Operator, Platform, Question,
-        device::{self, Introduction, Subscription, authenticate, subscription},
-        log::LogEntry,
+        Account, Admission, Answer, Desk, Device, Millis, Operator, Platform, Question,
+        device::{self, Goal, Introduction, Subscription, authenticate, subscription},
+        log::What,
+        message::{Operation, Standing, Verdict},
         operator,
         question::Visitor,
-        watch::Watch,
+        receipt::Event,
     },
     sim::{IDENTITY, SeededRng, TODAY, home::Home, identities, maker, maker::Attestation},
     store::{
@@ -81,6 +82,8 @@ pub(crate) struct Card {
     pub(crate) installs: usize,
     /// The last RES.
     pub(crate) res: Vec<u8>,
+    /// Slots that it was told are empty.
+    pub(crate) erased: Vec<Slot>,
 }
 
 impl Usim for Card {
@@ -101,6 +104,10 @@ impl Usim for Card {
         challenge: &Challenge,
     ) -> Result<(remote_provisioning::aka::Answer, Option<SecretBytes>), Backend> {
         SoftUsim.authenticate(slot, content, challenge)
+    }
+
+    fn erase(&mut self, slot: Slot) {
+        self.erased.push(slot);
     }
 }
 
@@ -166,6 +173,9 @@ pub(crate) struct Lab {
     pub(crate) operator_keys: Keys,
     pub(crate) device_anchors: MemoryAnchors,
     pub(crate) operator_anchors: MemoryAnchors,
+    pub(crate) storage: StorageKey,
+    /// What the device is after.
+    pub(crate) goal: Goal,
     /// What the device attests with.
     pub(crate) attestation: Option<Attestation>,
     /// The device's calendar.
@@ -207,6 +217,8 @@ impl Lab {
             operator_keys: Keys::new(identities::operator_key()),
             device_anchors: identities::device_anchors(),
             operator_anchors: identities::operator_anchors(),
+            storage: Home::storage_key().unwrap(),
+            goal: Goal::Provision,
             attestation: None,
             date: None,
             today: TODAY,
@@ -280,14 +292,15 @@ impl Lab {
             crypto: &RustCrypto,
             rng: &mut self.rng,
             keys: &self.operator_keys,
+            storage: &self.storage,
             anchors: &self.operator_anchors,
             date: self.today,
         }
     }
 
     pub(crate) fn start(&mut self) -> Result<Device, Error> {
-        let (config, now) = (self.device_config.clone(), self.now);
-        Device::start(config, now, &mut self.platform())
+        let (config, goal, now) = (self.device_config.clone(), self.goal.clone(), self.now);
+        Device::start(config, goal, now, &mut self.platform())
     }
 
     pub(crate) fn operator(&mut self) -> Operator {
@@ -426,11 +439,11 @@ impl Lab {
         let record = self.store.record().unwrap().unwrap();
         let mut reader = Reader::new(&record).unwrap();
         let mut map = reader.map().unwrap();
-        let open = map.find(2).unwrap().map(|txn| txn.bytes().unwrap()).is_some();
-        for key in 3..7 {
+        let open = map.find(3).unwrap().map(|open| open.raw().unwrap()).is_some();
+        for key in 4..8 {
             map.find(key).unwrap().map(|value| value.raw().unwrap());
         }
-        (open, map.find(7).unwrap().unwrap().array().unwrap())
+        (open, map.find(8).unwrap().unwrap().array().unwrap())
     }
 
     /// The power goes, and comes back.
@@ -441,22 +454,15 @@ impl Lab {
 
     /// Names of the log's entries.
     pub(crate) fn logged(&self) -> Vec<&'static str> {
-        self.home
-            .entries()
-            .map(|entry| match entry {
-                LogEntry::Offered(_) => "offered",
-                LogEntry::Confirmed(_) => "confirmed",
-                LogEntry::Quarantined(_) => "quarantined",
-            })
-            .collect()
+        self.home.entries().map(|entry| logged(&entry.what)).collect()
     }
 
     /// The device has a confirmed credential, the operator has its receipt, and the core and the USIM hold the same K.
     pub(crate) fn assert_complete(&mut self) -> Subscription {
         let Some((held, true)) = self.held() else { panic!("not confirmed: {:?}", self.held()) };
-        let offered = self.home.entries().filter_map(|entry| match entry {
-            LogEntry::Offered(offered) => Some(offered),
-            LogEntry::Confirmed(_) | LogEntry::Quarantined(_) => None,
+        let offered = self.home.entries().filter_map(|entry| match entry.what {
+            What::Offered(offered) => Some(offered),
+            _ => None,
         });
         let offered = offered.last().unwrap();
         assert_eq!((offered.supi.as_str(), offered.epoch), (held.id.supi.as_str(), held.id.epoch));
@@ -495,6 +501,11 @@ pub(crate) struct FromDevice {
     pub(crate) authenticated: Vec<PeerName>,
     pub(crate) installed: Vec<Subscription>,
     pub(crate) completed: Vec<u64>,
+    pub(crate) prepared: Vec<Subscription>,
+    pub(crate) called_off: usize,
+    pub(crate) erased: usize,
+    pub(crate) told: Vec<(Standing, Option<Operation>)>,
+    pub(crate) again: Option<Millis>,
     pub(crate) finished: Vec<Outcome>,
 }
 
@@ -507,6 +518,11 @@ pub(crate) fn from_device(device: &mut Device) -> FromDevice {
             device::Action::Authenticated(met) => out.authenticated.push(met.operator),
             device::Action::Installed(subscription) => out.installed.push(subscription),
             device::Action::Completed { acknowledged } => out.completed.push(acknowledged),
+            device::Action::Prepared(subscription) => out.prepared.push(subscription),
+            device::Action::CalledOff => out.called_off += 1,
+            device::Action::Erased => out.erased += 1,
+            device::Action::Told(standing, wanted) => out.told.push((standing, wanted)),
+            device::Action::StartAgainAt(moment) => out.again = Some(moment),
             device::Action::Finished(result) => out.finished.push(result),
         }
     }
@@ -529,12 +545,46 @@ pub(crate) fn name(question: &Question) -> &'static str {
     match question {
         Question::Find(_) => "find",
         Question::Appraise(_) => "appraise",
-        Question::Reserve { .. } => "reserve",
+        Question::Reserve(_) => "reserve",
         Question::ComputeOpc { .. } => "opc",
-        Question::Log(LogEntry::Offered(_)) => "log offer",
+        Question::Log(entry) => match &entry.what {
+            What::Offered(_) => "log offer",
+            What::Prepared(_) => "log prepared",
+            What::Decided { .. } => "log decision",
+            What::Ended(_) => "log confirm",
+            What::Recovered(_) => "log recovery",
+            What::Received(_) => "log receipts",
+            What::Cleared { .. } => "log cleared",
+            _ => "log other",
+        },
         Question::PutIntoCore(_) => "core",
-        Question::Log(LogEntry::Confirmed(_) | LogEntry::Quarantined(_)) => "log confirm",
-        Question::Recall { .. } => "recall",
+        Question::ReadCore { .. } => "read core",
+        Question::Recover(_) => "recover",
+        Question::BarInCore { .. } => "bar",
+        Question::AdmitToCore { .. } => "admit",
+        Question::RemoveFromCore { .. } => "remove",
+    }
+}
+
+/// What a log entry is called here.
+pub(crate) fn logged(what: &What) -> &'static str {
+    match what {
+        What::Offered(_) => "offered",
+        What::Prepared(_) => "prepared",
+        What::Decided { verdict: Verdict::Commit, .. } => "commit",
+        What::Decided { verdict: Verdict::Abort, .. } => "abort",
+        What::Ended(signed) if signed.event == Event::Activated => "confirmed",
+        What::Ended(signed) if signed.event == Event::Aborted => "aborted",
+        What::Ended(_) => "erased",
+        What::Recovered(_) => "recovered",
+        What::Received(_) => "received",
+        What::Cleared { .. } => "cleared",
+        What::Barred(_) => "barred",
+        What::Reinstated => "reinstated",
+        What::Wanted(_) => "wanted",
+        What::Released(_) => "released",
+        What::Quarantined { .. } => "quarantined",
+        What::Cleaned => "cleaned",
     }
 }
 
@@ -543,11 +593,15 @@ pub(crate) fn no(question: &Question, code: Code) -> Answer {
     match question {
         Question::Find(_) => Answer::Found(None),
         Question::Appraise(_) => Answer::Appraised(Err(code)),
-        Question::Reserve { .. } => Answer::Reserved(Err(code)),
+        Question::Reserve(_) => Answer::Reserved(Err(code)),
         Question::Log(_) => Answer::Logged(Err(code)),
-        Question::PutIntoCore(_) => Answer::CoreReady(Err(code)),
+        Question::PutIntoCore(_)
+        | Question::BarInCore { .. }
+        | Question::AdmitToCore { .. }
+        | Question::RemoveFromCore { .. } => Answer::CoreReady(Err(code)),
+        Question::ReadCore { .. } => Answer::CoreHolds(Err(code)),
+        Question::Recover(_) => Answer::Recovered(Err(code)),
         Question::ComputeOpc { .. } => Answer::Opc(Err(code)),
-        Question::Recall { .. } => Answer::Recalled(Err(code)),
     }
 }
 
@@ -557,7 +611,7 @@ pub(crate) fn admission(visitor: &Visitor) -> Admission {
     let verifier = TokenVerifier::new(MemoryEndorsements::new());
     let verdict =
         policy.appraise(&visitor.device.device_id(), None, &visitor.evidence_nonce, &verifier, &RustCrypto).unwrap();
-    Admission { verdict, admitted: Watch::default().admit(visitor).unwrap(), voucher: None }
+    Admission { verdict, admitted: Account::default().admit(visitor, &RustCrypto).unwrap(), voucher: None }
 }
 
 /// What is inside an error, without its class.

@@ -1,10 +1,11 @@
 //! Two devices with one identity, and one device with an older memory.
 
 use remote_provisioning::{
+    crypto::rustcrypto::RustCrypto,
     error::Code,
     provisioning::{
-        Question,
-        log::LogEntry,
+        Account, Question,
+        log::What,
         question::Visitor,
         watch::{Alarm, Refusal},
     },
@@ -14,8 +15,8 @@ use remote_provisioning::{
 use super::*;
 
 fn alarms(lab: &Lab) -> Vec<Alarm> {
-    let alarms = lab.home.entries().filter_map(|entry| match entry {
-        LogEntry::Quarantined(quarantined) => Some(quarantined.alarm),
+    let alarms = lab.home.entries().filter_map(|entry| match entry.what {
+        What::Quarantined { alarm, .. } => Some(alarm),
         _ => None,
     });
     alarms.collect()
@@ -107,10 +108,13 @@ fn each_sign_is_an_alarm_by_itself() {
     let message = session.message(3);
     lab.tell_operator(&mut session.operator, &message).unwrap();
     let Some(Question::Appraise(visitor)) = lab.serve(&mut session.operator).open else { panic!("not asked") };
-    let watch = lab.home.watch(&visitor.device.device_id()).unwrap().clone();
-    let admitted = watch.admit(&visitor).unwrap();
-    let (request, _) = watch.counter();
-    assert_eq!((request, admitted.row().counter().0), (1, 2));
+    let account = lab.home.account(&visitor.device.device_id()).unwrap().clone();
+    let admitted = account.admit(&visitor, &RustCrypto).unwrap();
+    let (request, _) = account.watch().counter();
+    assert_eq!((request, admitted.account().watch().counter().0), (1, 2));
+    let mut quarantined = account.clone();
+    let alarm = What::Quarantined { alarm: Alarm::Heads, counter: (0, 0) };
+    quarantined.apply(&account.entry("device", alarm), &RustCrypto).unwrap();
 
     type Change = fn(&mut Visitor);
     let signs: [(&str, Change, Option<Refusal>); 10] = [
@@ -135,9 +139,8 @@ fn each_sign_is_an_alarm_by_itself() {
     for (at, change, expected) in signs {
         let mut other = visitor.clone();
         change(&mut other);
-        assert_eq!(watch.admit(&other).err(), expected, "{at}");
-        let quarantined = watch.quarantine(Alarm::Heads);
-        assert_eq!(quarantined.admit(&other).err(), Some(Refusal::Quarantined(Alarm::Heads)), "{at}");
+        assert_eq!(account.admit(&other, &RustCrypto).err(), expected, "{at}");
+        assert_eq!(quarantined.admit(&other, &RustCrypto).err(), Some(Refusal::Quarantined(Alarm::Heads)), "{at}");
     }
     assert_eq!(Refusal::Stale.code(), Code::TryLater);
     assert_eq!(Refusal::Quarantined(Alarm::State).code(), Code::Quarantined);
@@ -146,13 +149,16 @@ fn each_sign_is_an_alarm_by_itself() {
 /// A person has looked: the device that comes next is taken as it is.
 #[test]
 fn a_released_device_is_served_again() {
-    use remote_provisioning::provisioning::Watch;
-    let watch = Watch::default().quarantine(Alarm::Heads);
-    assert_eq!((watch.quarantined(), watch.release().quarantined()), (Some(Alarm::Heads), None));
+    let mut account = Account::default();
+    let alarm = What::Quarantined { alarm: Alarm::Heads, counter: (0, 0) };
+    account.apply(&account.entry("device", alarm), &RustCrypto).unwrap();
+    assert_eq!(account.watch().quarantined(), Some(Alarm::Heads));
     let stored = {
         let mut bytes = Vec::new();
-        ciborium::into_writer(&watch, &mut bytes).unwrap();
-        ciborium::from_reader::<Watch, _>(bytes.as_slice()).unwrap()
+        ciborium::into_writer(&account, &mut bytes).unwrap();
+        ciborium::from_reader::<Account, _>(bytes.as_slice()).unwrap()
     };
-    assert_eq!(stored, watch, "a row in a database");
+    assert_eq!(stored, account, "a row in a database");
+    account.apply(&account.entry("device", What::Cleaned), &RustCrypto).unwrap();
+    assert_eq!((account.watch().quarantined(), account.cleaned()), (None, true));
 }

@@ -13,7 +13,7 @@ use remote_provisioning::{
     identity::{Domain, PeerName, Role},
     provisioning::{
         device::Introduction,
-        log::LogEntry,
+        log::What,
         message::{EAD_LABEL, Hello, Offer, PackageOffer, Request, Terms},
         operator,
     },
@@ -51,8 +51,8 @@ fn in_both_profiles_the_voucher_makes_the_owner() {
         lab.device_config.introduction = introduction;
         assert_eq!(lab.run(), Ok(()), "{profile}");
         lab.assert_complete();
-        let offered = lab.home.entries().find_map(|entry| match entry {
-            LogEntry::Offered(offered) => Some(offered),
+        let offered = lab.home.entries().find_map(|entry| match entry.what {
+            What::Offered(offered) => Some(offered),
             _ => None,
         });
         let offered = offered.unwrap();
@@ -493,8 +493,8 @@ fn a_device_that_was_handed_on_before_it_was_ever_used_goes_to_the_last_owner() 
     lab.home.own(lab.device_config.name, handed_on);
     assert_eq!(lab.run(), Ok(()));
     lab.assert_complete();
-    let receipts = lab.home.entries().filter_map(|entry| match entry {
-        LogEntry::Offered(offered) => Some(offered.owner_epoch),
+    let receipts = lab.home.entries().filter_map(|entry| match entry.what {
+        What::Offered(offered) => Some(offered.owner_epoch),
         _ => None,
     });
     assert_eq!(receipts.collect::<Vec<_>>(), [2]);

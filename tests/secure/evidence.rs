@@ -9,7 +9,7 @@ use remote_provisioning::{
     edhoc::MAX_TOKEN,
     error::{Backend, Code, Error, Misuse},
     identity::{Domain, PeerName, Role},
-    provisioning::{Admission, Answer, Question, Watch, device::Introduction, log::LogEntry, question::Visitor},
+    provisioning::{Account, Admission, Answer, Question, device::Introduction, log::What, question::Visitor},
     sim::{
         identities,
         maker::{self, Attestation},
@@ -23,8 +23,8 @@ use remote_provisioning::{
 use super::*;
 
 fn verdicts(lab: &Lab) -> Vec<String> {
-    let offered = lab.home.entries().filter_map(|entry| match entry {
-        LogEntry::Offered(offered) => Some(offered.verdict.to_string()),
+    let offered = lab.home.entries().filter_map(|entry| match entry.what {
+        What::Offered(offered) => Some(offered.verdict.to_string()),
         _ => None,
     });
     offered.collect()
@@ -39,8 +39,8 @@ fn a_secure_device_gets_its_subscription_and_the_verdict_stays_with_it() {
     for part in ["laboratory meters", "PSA token", "secured", "authorised boot", "debug disabled", "PRoT 2.1.0"] {
         assert!(verdict.contains(part), "{part}: {verdict}");
     }
-    let offered = lab.home.entries().find_map(|entry| match entry {
-        LogEntry::Offered(offered) => Some(offered),
+    let offered = lab.home.entries().find_map(|entry| match entry.what {
+        What::Offered(offered) => Some(offered),
         _ => None,
     });
     let appraised = offered.unwrap().verdict.appraised().unwrap().clone();
@@ -246,11 +246,11 @@ fn an_admission_of_another_session_issues_nothing() {
                 let verifier = TokenVerifier::new(&lab.home.endorsements);
                 let nonce = &visitor.evidence_nonce;
                 let verdict = lab.home.policy.appraise(&device, evidence, nonce, &verifier, &RustCrypto).unwrap();
-                (verdict, Watch::default().admit(visitor).unwrap())
+                (verdict, Account::default().admit(visitor, &RustCrypto).unwrap())
             };
             let verdict = of(if wrong_verdict { &old } else { &new }).0;
             let admitted = of(if wrong_watch { &old } else { &new }).1;
-            let answer = Answer::Appraised(Ok(Admission { verdict, admitted, voucher: None }));
+            let answer = Answer::Appraised(Ok(Box::new(Admission { verdict, admitted, voucher: None })));
             let outcome = lab.answer(&mut session.operator, answer);
             if wrong_verdict || wrong_watch {
                 assert_eq!(outcome, Err(Misuse::Parameter("an admission of another session").into()), "{resume}");

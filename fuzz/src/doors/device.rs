@@ -4,7 +4,7 @@
 //!
 //! - no panic;
 //! - an error leaves the store as it was, and the machine either ends or is as if the bytes had never come;
-//! - the store changes only together with `Installed` or `Finished(Ok)`, and can be read at every moment;
+//! - the store changes only together with an action that says so, and can be read at every moment;
 //! - on the link: bytes that are not the operator's are never accepted, and an exchange that was not ended by them still
 //!   succeeds;
 //! - afterwards a new attempt starts from whatever the store says.
@@ -23,7 +23,7 @@ use remote_provisioning::{
     provisioning::{
         Millis,
         device::{self, Action},
-        message::{Complete, EAD_LABEL, Offer, PackageOffer, Refusal, Request, Status, Terms},
+        message::{Complete, EAD_LABEL, Offer, Order, PackageOffer, Refusal, Request, Standing, Status, Terms},
     },
     sim::{IDENTITY, SeededRng, TODAY, identities as ids, maker},
     store::KeyStore,
@@ -81,7 +81,11 @@ impl Judge {
         if self.finished.is_some() {
             assert!(actions.is_empty() && !changed, "nothing follows the end");
         }
-        let done = |action: &Action| matches!(action, Action::Installed(_) | Action::Finished(Ok(())));
+        let done = |action: &Action| match action {
+            Action::Prepared(_) | Action::CalledOff | Action::Installed(_) | Action::Erased => true,
+            Action::Completed { .. } => true,
+            _ => false,
+        };
         assert_eq!(changed, actions.iter().any(done), "the store changes with what it means, and with nothing else");
         if let Err(error) = result {
             assert!(!changed);
@@ -90,7 +94,8 @@ impl Judge {
                 [rest @ .., Action::Finished(Err(last))] => {
                     assert_eq!(*last, error);
                     let told = |action: &Action| matches!(action, Action::Send(bytes) if is_error_message(bytes));
-                    assert!(rest.len() <= 1 && rest.iter().all(told));
+                    let again = |action: &Action| matches!(action, Action::StartAgainAt(_));
+                    assert!(rest.len() <= 2 && rest.iter().all(|action| told(action) || again(action)));
                 }
                 other => panic!("an error, and {other:?}"),
             }
@@ -126,7 +131,7 @@ fn link(judge: &mut Judge, script: &Script, plot: Plot, steps: usize, input: &mu
                 let (_, actions) = judge.observe(|phone| phone.device.handle_timeout(phone.now));
                 let resent = |action: &Action| match action {
                     Action::Send(bytes) => *bytes == script.messages[next - 1],
-                    Action::WakeAt(_) | Action::Finished(Err(Error::Unanswered)) => true,
+                    Action::WakeAt(_) | Action::StartAgainAt(_) | Action::Finished(Err(Error::Unanswered)) => true,
                     _ => false,
                 };
                 assert!(actions.iter().all(resent));
@@ -243,10 +248,15 @@ fn offer(txn: &Txn, cast: Cast, session: &Session, input: &mut Input<'_>) -> (Ve
     let wrong = [0xee; 16];
     let named = *input.choose(&[txn, txn, txn, &wrong]);
     let offer = match input.byte() % 4 {
-        0 => wire::encode(&Offer::Status(Status { txn: *named, acknowledged: u64::from(input.byte() % 4) })),
+        0 => {
+            let acknowledged = u64::from(input.byte() % 4);
+            let order = *input.choose(&[Order::Complete, Order::Complete, Order::Commit, Order::Abort, Order::Erase]);
+            let standing = Standing::InService;
+            wire::encode(&Offer::Status(Status { txn: *named, acknowledged, order, standing, wanted: None }))
+        }
         1 => {
             let code = Code::from_number(u64::from(*input.choose(&[100_u16, 101, 201, 300, 400]))).unwrap();
-            wire::encode(&Offer::Refusal(Refusal { txn: *named, code }))
+            wire::encode(&Offer::Refusal(Refusal { txn: *named, code, retry_after: None }))
         }
         _ => {
             let sealed = sealed(txn, session, input);

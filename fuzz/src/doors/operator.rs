@@ -16,11 +16,10 @@ use remote_provisioning::{
     identity::{Domain, Role},
     provisioning::{
         Answer, Millis, Question,
-        log::LogEntry,
-        message::{
-            Confirm, Counter, DeviceState, EAD_LABEL, Event, Hello, Offer, Operation, Receipt, Request, supi_hash,
-        },
+        log::{LogEntry, What},
+        message::{Confirm, Counter, DeviceState, EAD_LABEL, Hello, Offer, Operation, Request},
         operator::Action,
+        receipt::{Event, Receipt, supi_hash},
     },
     sim::{IDENTITY, SeededRng, TODAY, identities as ids},
     store::{KeyStore, Slot},
@@ -50,10 +49,11 @@ pub(crate) fn run(data: &[u8]) {
         liar(&mut judge, cast, &mut input);
     }
     for entry in judge.office.home.entries() {
-        if let LogEntry::Confirmed(confirmed) = entry {
+        if let What::Prepared(signed) | What::Ended(signed) = entry.what {
             let key = cast.device().keys.public_key(IDENTITY).unwrap();
-            let receipt = Receipt::verify(&confirmed.receipt, &key, &Memo).expect("the device signed it");
-            assert_eq!((receipt.txn, receipt.epoch), (confirmed.txn, confirmed.epoch));
+            let receipt = signed.proof.receipts.last().expect("a receipt");
+            let receipt = Receipt::verify(receipt, &key, &Memo).expect("the device signed it");
+            assert_eq!((receipt.txn, receipt.event), (signed.txn, signed.event));
         }
     }
 }
@@ -188,7 +188,7 @@ fn link(judge: &mut Judge, script: &Script, steps: usize, input: &mut Input<'_>)
 
 /// How many confirmations the log has.
 fn confirmed(judge: &Judge) -> usize {
-    judge.office.home.entries().filter(|entry| matches!(entry, LogEntry::Confirmed(_))).count()
+    judge.office.home.entries().filter(|entry| matches!(entry.what, What::Ended(_))).count()
 }
 
 /// One step of the script: the answer to a question, or the next message.
@@ -247,7 +247,7 @@ fn stranger(judge: &mut Judge, script: &Script, place: &mut Place, bytes: &[u8])
 
 /// An answer that says something else, or answers something else.
 fn wrong_answer(judge: &mut Judge, place: &mut Place, input: &mut Input<'_>) {
-    let answer = match input.byte() % 8 {
+    let answer = match input.byte() % 9 {
         0 => Answer::Appraised(Err(Code::DeviceNotAccepted)),
         1 => Answer::Found(None),
         2 => Answer::Reserved(Err(Code::PoolEmpty)),
@@ -255,7 +255,8 @@ fn wrong_answer(judge: &mut Judge, place: &mut Place, input: &mut Input<'_>) {
         4 => Answer::Logged(Err(Code::Conflict)),
         5 => Answer::Logged(Ok(())),
         6 => Answer::CoreReady(Err(Code::TryLater)),
-        _ => Answer::Recalled(Ok(None)),
+        7 => Answer::CoreHolds(Ok(None)),
+        _ => Answer::Recovered(Ok(None)),
     };
     let fits = matches!(
         (&judge.asked, &answer),
@@ -264,8 +265,17 @@ fn wrong_answer(judge: &mut Judge, place: &mut Place, input: &mut Input<'_>) {
             | (Some(Question::Reserve { .. }), Answer::Reserved(_))
             | (Some(Question::ComputeOpc { .. }), Answer::Opc(_))
             | (Some(Question::Log(_)), Answer::Logged(_))
-            | (Some(Question::PutIntoCore(_)), Answer::CoreReady(_))
-            | (Some(Question::Recall { .. }), Answer::Recalled(_))
+            | (
+                Some(
+                    Question::PutIntoCore(_)
+                        | Question::BarInCore { .. }
+                        | Question::AdmitToCore { .. }
+                        | Question::RemoveFromCore { .. }
+                ),
+                Answer::CoreReady(_)
+            )
+            | (Some(Question::ReadCore { .. }), Answer::CoreHolds(_))
+            | (Some(Question::Recover(_)), Answer::Recovered(_))
     );
     if fits {
         place.lost = true;
@@ -304,17 +314,28 @@ fn liar(judge: &mut Judge, cast: Cast, input: &mut Input<'_>) {
     let txn = if input.byte() % 4 == 3 { [9; 16] } else { recent_txn(judge) };
     let request = wire::encode(&Request {
         txn,
-        operation: *input.choose(&[Operation::Provision, Operation::Provision, Operation::Resume]),
+        operation: *input.choose(&[
+            Operation::Provision,
+            Operation::Provision,
+            Operation::Resume,
+            Operation::Rekey,
+            Operation::Transfer,
+            Operation::OnDemand,
+            Operation::Query,
+            Operation::Retire,
+        ]),
         counter: Counter { request: u32::from(*input.choose(&[7_u8, 1, 0, 255])), retry: 0 },
         algorithms: (*input.choose(&[[1, 77], [77, 1], [77, 78]])).into_iter().collect(),
         state: DeviceState {
             active: (input.byte() % 4 == 3).then_some(1),
+            supi_hash: None,
             pending: None,
             owner_epoch: 0,
             voucher_head: None,
             last_receipt: None,
         },
         evidence: None,
+        grant: None,
         receipts: None,
         voucher_request: None,
     });
@@ -350,10 +371,11 @@ fn liar(judge: &mut Judge, cast: Cast, input: &mut Input<'_>) {
             epoch: installed.epoch + u32::from(*input.choose(&[0_u8, 0, 1])),
             package_hash: *input.choose(&[hash, hash, [9; 32]]),
             owner_epoch: 0,
+            grant: None,
         };
         let receipt = receipt.sign(|message| player.keys.sign(IDENTITY, message)).unwrap();
         let (res, receipt) = (input.mutated(installed.res.bytes()), input.mutated(&receipt));
-        let confirm = wire::encode(&Confirm { txn: offer.txn, res: &res, receipt: &receipt });
+        let confirm = wire::encode(&Confirm { txn: offer.txn, res: Some(&res), receipt: &receipt });
         let text = input.mutated(&confirm);
         let record = forged::record(Role::Device, &session, &hash, u64::from(input.byte()), &text);
         let before = confirmed(judge);
@@ -368,6 +390,6 @@ fn liar(judge: &mut Judge, cast: Cast, input: &mut Input<'_>) {
 
 /// The transaction that the log knows, if it knows one.
 fn recent_txn(judge: &Judge) -> [u8; 16] {
-    let txn = |entry| if let LogEntry::Offered(offered) = entry { Some(offered.txn) } else { None };
+    let txn = |entry: LogEntry| if let What::Offered(offered) = entry.what { Some(offered.txn) } else { None };
     judge.office.home.entries().filter_map(txn).last().unwrap_or([5; 16])
 }

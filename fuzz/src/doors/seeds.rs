@@ -6,7 +6,8 @@ use remote_provisioning::{
     error::{Code, Error, Misbehaved},
     identity::Domain,
     provisioning::message::{
-        Complete, Confirm, Counter, DeviceState, Hello, Offer, Operation, PackageOffer, Refusal, Request, Status, Terms,
+        Complete, Confirm, Counter, Decision, DeviceState, Hello, Offer, Operation, Order, PackageOffer, Prepared,
+        Refusal, Request, Standing, Status, Stopped, Terms, Verdict,
     },
     sim::identities as ids,
     trust::{CredentialId, SHA_256},
@@ -79,8 +80,14 @@ fn messages() -> Vec<Seed> {
     let script = |cast| script(Cast::new(cast), Plot::Provision);
     let message = |cast, number: usize| script(cast).messages[number - 1].clone();
     let txn = [0x11; 16];
-    let state =
-        DeviceState { active: None, pending: None, owner_epoch: 0, voucher_head: None, last_receipt: Some([2; 32]) };
+    let state = DeviceState {
+        active: None,
+        supi_hash: None,
+        pending: None,
+        owner_epoch: 0,
+        voucher_head: None,
+        last_receipt: Some([2; 32]),
+    };
     let request = Request {
         txn,
         operation: Operation::Provision,
@@ -88,6 +95,7 @@ fn messages() -> Vec<Seed> {
         algorithms: [1, 300].into_iter().collect(),
         state: state.clone(),
         evidence: Some(&[3; 5]),
+        grant: Some(&[6; 7]),
         receipts: Some(core::iter::once([4; 9].as_slice()).collect()),
         voucher_request: Some(&[5; 6]),
     };
@@ -98,7 +106,9 @@ fn messages() -> Vec<Seed> {
         expiry: None,
         quota: Some(9),
     };
-    let refusal = Refusal { txn, code: Code::TryLater };
+    let refusal = Refusal { txn, code: Code::TryLater, retry_after: Some(60) };
+    let (order, standing) = (Order::Commit, Standing::Suspended);
+    let status = Status { txn, acknowledged: 1, order, standing, wanted: Some(Operation::Rekey) };
     let hello = Hello { domain: Domain::Test, concealed_id: None, relay: None, cookie: Some(&[7; 8]) };
     let evidence_formats = [1, 2].into_iter().collect();
     let terms = Terms { domain: Domain::Test, evidence_formats, voucher: Some(wire::Raw(&[0x82, 1, 0xa1, 1, 0x40])) };
@@ -115,9 +125,12 @@ fn messages() -> Vec<Seed> {
             "package-offer",
             wire::encode(&Offer::Package(PackageOffer { txn, sealed: &[5; 20], voucher: Some(&[6; 7]) })),
         ),
-        ("status", wire::encode(&Offer::Status(Status { txn, acknowledged: 1 }))),
+        ("status", wire::encode(&Offer::Status(status))),
         ("refusal", wire::encode(&Offer::Refusal(refusal))),
-        ("confirm", wire::encode(&Confirm { txn, res: &[1; 8], receipt: &[6; 7] })),
+        ("confirm", wire::encode(&Confirm { txn, res: Some(&[1; 8]), receipt: &[6; 7] })),
+        ("prepared", wire::encode(&Prepared { txn, res: &[8; 8], receipt: &[9; 9] })),
+        ("decision", wire::encode(&Decision { txn, verdict: Verdict::Commit })),
+        ("stopped", wire::encode(&Stopped { txn, code: Code::TryLater, retry_after: None })),
         ("complete", wire::encode(&Complete { txn, acknowledged: 300 })),
         ("profile", wire::encode(&profile)),
         ("chain", wire::encode(&chain)),

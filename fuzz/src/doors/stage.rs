@@ -7,13 +7,13 @@ use std::{
 
 use remote_provisioning::{
     attestation::Policy,
-    credential::SoftUsim,
+    credential::{SoftUsim, StorageKey},
     edhoc::{Method, OwnCredential, Suite},
     error::Error,
     identity::{Domain, PeerName, Role},
     provisioning::{
         Millis,
-        device::{self, Device, Introduction, Platform, Subscription},
+        device::{self, Device, Goal, Introduction, Platform, Subscription},
         operator::{self, Desk, Operator},
         question::Answer,
     },
@@ -137,7 +137,8 @@ impl Phone {
         config.method = cast.method();
         config.suites = vec![cast.suite()];
         let (now, mut rng) = (Millis(0), SeededRng::new(seed));
-        let device = Device::start(config, now, &mut platform(cast, &mut store, &mut rng, &mut SoftUsim))?;
+        let device =
+            Device::start(config, Goal::Provision, now, &mut platform(cast, &mut store, &mut rng, &mut SoftUsim))?;
         Ok(Self { device, store, now, cast, rng })
     }
 
@@ -173,6 +174,7 @@ pub(crate) struct Office {
     pub(crate) home: Home,
     pub(crate) now: Millis,
     cast: Cast,
+    storage: StorageKey,
     rng: SeededRng,
 }
 
@@ -180,15 +182,16 @@ impl Office {
     pub(crate) fn new(cast: Cast, home: Home, seed: u64) -> Self {
         let mut config = operator::Config::new(cast.operator().own.clone(), Domain::Test);
         config.methods = METHODS.to_vec();
-        Self { operator: Operator::new(config), home, now: Millis(0), cast, rng: SeededRng::new(seed) }
+        let storage = Home::storage_key().unwrap();
+        Self { operator: Operator::new(config), home, now: Millis(0), cast, storage, rng: SeededRng::new(seed) }
     }
 
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.operator.handle_message(bytes, self.now, &mut desk(self.cast, &mut self.rng))
+        self.operator.handle_message(bytes, self.now, &mut desk(self.cast, &self.storage, &mut self.rng))
     }
 
     pub(crate) fn answer(&mut self, answer: Answer) -> Result<(), Error> {
-        self.operator.answer(answer, &mut desk(self.cast, &mut self.rng))
+        self.operator.answer(answer, &mut desk(self.cast, &self.storage, &mut self.rng))
     }
 
     pub(crate) fn actions(&mut self) -> Vec<operator::Action> {
@@ -212,8 +215,9 @@ impl Office {
     }
 }
 
-fn desk(cast: Cast, rng: &mut SeededRng) -> Desk<'_> {
-    Desk { crypto: &Memo, rng, keys: &cast.operator().keys, anchors: cast.anchors(Role::Operator), date: TODAY }
+fn desk<'a>(cast: Cast, storage: &'a StorageKey, rng: &'a mut SeededRng) -> Desk<'a> {
+    let (keys, anchors) = (&cast.operator().keys, cast.anchors(Role::Operator));
+    Desk { crypto: &Memo, rng, keys, storage, anchors, date: TODAY }
 }
 
 /// What the device is about.

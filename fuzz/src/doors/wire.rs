@@ -12,8 +12,12 @@ use remote_provisioning::{
     edhoc::{self, Suite, responder},
     error::Code,
     identity::{Domain, Role, Supi},
-    provisioning::message::{
-        Complete, Confirm, Counter, DeviceState, Hello, Offer, PackageOffer, Receipt, Refusal, Request, Status, Terms,
+    provisioning::{
+        message::{
+            Complete, Confirm, Counter, Decision, DeviceState, Hello, Offer, PackageOffer, Prepared, Refusal, Request,
+            Status, Stopped, Terms,
+        },
+        receipt::{Receipt, Summary},
     },
     trust::{Anchor, CredentialId, Pinned},
     wire::{self, MAX_DEPTH, MAX_MESSAGE, Reader},
@@ -45,7 +49,7 @@ macro_rules! settles {
 pub(crate) fn run(bytes: &[u8]) {
     same!(bytes:
         u8, u16, u32, u64, i64, bool, &str, &[u8], [u8; 16], Option<u32>, Domain, Supi, Code, Challenge, Counter,
-        DeviceState, Hello<'_>, Terms<'_>, Status, Confirm<'_>, Complete, Receipt, CredentialId<'_>, Encrypt0<'_>,
+        DeviceState, Hello<'_>, Terms<'_>, Status, Prepared<'_>, Decision, Confirm<'_>, Stopped, Complete, Receipt, Summary, CredentialId<'_>, Encrypt0<'_>,
         Sign1<'_>, SuciData<'_>, HomeKey<'_>, wire::Raw<'_>,
     );
     settles!(bytes: Request<'_>, Offer<'_>, PackageOffer<'_>, Refusal, Package<'_>, ServiceProfile);

@@ -141,11 +141,7 @@ pub fn extend(
     if outline.entries >= MAX_ENTRIES {
         return Err(Misuse::Parameter("the voucher has all its entries").into());
     }
-    let compressed = match (signer.sec1(), signer.x(), signer.y().last()) {
-        (Some(_), x, Some(y)) => [&[2 | (y & 1)], x].concat(),
-        _ => return Err(Misuse::Parameter("owners sign with P-256").into()),
-    };
-    let signer: &[u8; 33] = compressed.as_slice().try_into().map_err(|_| Backend::Crypto)?;
+    let signer = &signer.compressed().ok_or(Misuse::Parameter("owners sign with P-256"))?;
     let payload = wire::encode(&Payload { previous: outline.head, next: *next, epoch, domain });
     let signed = wire::encode(&Sign1::create(&payload, CONTEXT, sign)?);
     // Every head of an array of up to 16 entries is one byte.

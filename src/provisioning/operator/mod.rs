@@ -3,47 +3,49 @@
 //! 1. message_1 asks, perhaps with a concealed name ([`Question::Find`]); the operator shows who it is, its terms and the
 //!    device's voucher (message_2). Nobody is known to be there yet.
 //! 2. message_3: the device is authenticated, held against the concealed name, and its request is read.
-//! 3. The machine stops with questions, one at a time: [`Question::Appraise`], [`Question::Reserve`],
-//!    [`Question::ComputeOpc`], [`Question::Log`], [`Question::PutIntoCore`]. The caller answers each with
-//!    [`Operator::answer`] whenever it can, over whatever database, executor or HSM it has.
-//! 4. message_4 leaves with the sealed package: by then the offer is durable and the core knows the credential.
-//! 5. `confirm`: RES and receipt are checked, logged, and answered with `complete`.
+//!    [`Question::Appraise`] decides whether it is welcome.
+//! 3. From then on one table (`session`) says what comes next: a question, a message, or the end. Questions come one at a
+//!    time; the caller answers each with [`Operator::answer`] whenever it can, over whatever database, executor or HSM it has.
+//! 4. A message that promises something leaves only when [`Question::Log`] was answered.
 //!
 //! One machine is one session with one device. The caller routes: it makes a machine for a message_1 from somewhere new
 //! and hands it what comes from there.
 
+mod session;
+mod token;
+
 use alloc::{boxed::Box, collections::VecDeque, string::ToString, vec::Vec};
 
+use self::session::{Core, Link, Sealed, Session, Step};
 use crate::{
-    aka::{self, Milenage, Output},
+    aka::{self, Milenage},
     attestation::{self, Format, Verdict},
-    credential::{self, Activation, Algorithm, KeyName, MilenageParameters, Package, Previous},
-    crypto::{self, Crypto, Hash, Rng, Secret},
+    credential::{self, Activation, Algorithm, KeyName, MilenageParameters, Package, Previous, Secrets, StorageKey},
+    crypto::{Crypto, Hash, Rng, Secret},
     edhoc::{
         self, ConnectionId, Method, Opened, OwnCredential, Seal, Suite, responder,
-        token::{self, Kind, Portable},
+        token::{self as tokens, Portable},
     },
-    error::{Backend, Code, Error, Malformed, Misbehaved, Misuse, Untrusted},
-    identity::{Domain, PeerName, Role, Supi},
+    error::{Backend, Class, Code, Error, Malformed, Misbehaved, Misuse, Untrusted},
+    identity::{Domain, PeerName, Role},
     provisioning::{
         Millis, is_key_store,
-        log::{Confirmed, LogEntry, Offered},
+        log::{LogEntry, Offered, What},
         message::{
-            self, Complete, Confirm, Event, Hello, Offer, Operation, PackageOffer, Receipt, Refusal, Request, Status,
-            Terms,
+            self, Complete, Decision, DeviceState, Hello, Offer, Order, PackageOffer, Refusal, Request, Status,
+            Stopped, Terms,
         },
-        question::{
-            Admission, Answer, CoreCredential, Found, OwnedPart, Question, Recalled, Reservation, TOO_LONG, Visitor,
-        },
+        question::{Admission, Answer, Found, OwnedPart, Question, Reservation, TOO_LONG, Visitor, Wish},
+        receipt::Event,
         record::Channel,
     },
     store::KeyStore,
     trust::{
-        self, Date, Peer, TrustAnchors,
+        self, Date, TrustAnchors,
         concealed::{self, Concealed},
         voucher,
     },
-    wire::{self, Raw, Reader, Writer},
+    wire::{self, Raw, Writer},
 };
 
 /// How an operator runs the exchange.
@@ -64,10 +66,12 @@ pub struct Config {
     pub evidence_formats: Vec<u64>,
     /// Milliseconds after which a session that nobody goes on with is given up.
     pub patience: u64,
+    /// Seconds after which a device that is refused with a code of class RETRY is to ask again.
+    pub retry_after: u32,
 }
 
 impl Config {
-    /// Method 0, all suites, no relay, evidence in every format, five minutes.
+    /// Method 0, all suites, no relay, evidence in every format, five minutes for either.
     pub fn new(own: OwnCredential, domain: Domain) -> Self {
         Self {
             own,
@@ -77,6 +81,7 @@ impl Config {
             relay: None,
             evidence_formats: [Format::Psa, Format::Eat].map(|format| u64::from(format.number())).to_vec(),
             patience: 300_000,
+            retry_after: 300,
         }
     }
 }
@@ -89,6 +94,8 @@ pub struct Desk<'a> {
     pub rng: &'a mut dyn Rng,
     /// The identity key.
     pub keys: &'a dyn KeyStore,
+    /// What K rests under in the log.
+    pub storage: &'a StorageKey,
     /// Which manufacturers to believe.
     pub anchors: &'a dyn TrustAnchors,
     /// The calendar date.
@@ -140,15 +147,22 @@ enum State {
     Greeting(Box<Greeting>),
     AwaitMessage3(Box<responder::AwaitMessage3>, Introduced),
     Appraising(Box<Case>),
-    Reserving(Box<Case>, Box<Admitted>),
-    ComputingOpc(Box<Case>, Box<Draft>),
-    LoggingOffer(Box<Case>, Box<Sealed>, Box<CoreCredential>),
-    PuttingIntoCore(Box<Case>, Box<Sealed>),
-    AwaitConfirm(Box<Expected>),
-    LoggingConfirm(Box<Expected>, Complete),
-    Recalling(Box<Case>),
-    LoggingResume(Box<Case>, u64),
+    Asking(Box<Session>, Asked),
+    AwaitRecord(Box<Session>),
     Ended,
+}
+
+/// What is asked about a device that was admitted.
+#[derive(Debug)]
+enum Asked {
+    Subscription(Entitled),
+    Opc(Entitled, Box<Draft>),
+    Log(Box<LogEntry>),
+    Put,
+    Read(Code),
+    Recover,
+    Bar,
+    Remove,
 }
 
 /// message_2 in the making.
@@ -175,8 +189,21 @@ struct Introduced {
 struct Shown {
     name: PeerName,
     head: Hash,
-    /// The owner epoch that a device is in when this is its first voucher.
+    /// The owner epoch of its last entry, if it has more than the maker's.
     epoch: u32,
+    /// It has no more than that, and answers a device's nonce: it is one epoch on from where the device is.
+    next: bool,
+}
+
+impl Shown {
+    /// The owner epoch that a device is in that has accepted it, as [`voucher::verify`] counts.
+    fn owner_epoch(&self, state: &DeviceState) -> u32 {
+        match state.voucher_head {
+            Some(head) if head == self.head => state.owner_epoch,
+            Some(_) if self.next => state.owner_epoch.saturating_add(1),
+            _ => self.epoch,
+        }
+    }
 }
 
 /// A device at the desk: authenticated, waiting for message_4.
@@ -188,9 +215,9 @@ struct Case {
     shown: Option<Shown>,
 }
 
-/// A device that gets a subscription.
+/// What makes a device get a credential.
 #[derive(Debug)]
-struct Admitted {
+struct Entitled {
     verdict: Verdict,
     shown: Shown,
     /// The voucher that it has still to see.
@@ -200,41 +227,9 @@ struct Admitted {
 /// A credential in the making.
 #[derive(Debug)]
 struct Draft {
-    admitted: Admitted,
     reservation: Reservation,
-    k: Secret<16>,
-}
-
-/// A package that is ready to go.
-#[derive(Debug)]
-struct Sealed {
-    package: Vec<u8>,
-    voucher: Option<Vec<u8>>,
-    expected: Expected,
-}
-
-/// What `confirm` has to say.
-struct Expected {
-    channel: Channel,
-    device: Peer,
-    /// The receipt that the device will make; only its sequence number is the device's to choose.
-    receipt: Receipt,
-    xres: Output,
-}
-
-/// Without XRES: nobody is to know it before the device has said it.
-impl core::fmt::Debug for Expected {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Expected").field("device", &self.device).field("receipt", &self.receipt).finish_non_exhaustive()
-    }
-}
-
-/// What a receipt is for.
-struct Named<'a> {
-    supi: &'a Supi,
     epoch: u32,
-    package_hash: Hash,
-    owner_epoch: u32,
+    k: Secret<16>,
 }
 
 impl Operator {
@@ -276,12 +271,13 @@ impl Operator {
                 }
                 wire::decode::<&[u8]>(bytes)?;
             }
-            State::AwaitConfirm(expected) => {
-                let text = expected.channel.open(bytes, desk.crypto)?;
+            State::AwaitRecord(session) => {
+                let Link::Open(channel) = &mut session.link else { return Err(Misbehaved::UnexpectedMessage.into()) };
+                let text = channel.open(bytes, desk.crypto)?;
                 self.taken = Some(hash);
                 self.sent = None;
-                let result = self.confirm(text.bytes(), desk);
-                return result.or_else(|error| self.end(Err(error)));
+                let result = self.record(text.bytes(), desk);
+                return self.settle(result);
             }
             _ => return Err(Misbehaved::UnexpectedMessage.into()),
         }
@@ -338,7 +334,7 @@ impl Operator {
             self.taken.save(w);
             self.sent.save(w);
         };
-        token::seal(Kind::Operator, save, seal, crypto, rng)
+        tokens::seal(tokens::Kind::Operator, save, seal, crypto, rng)
     }
 
     /// Opens a token of [`Operator::seal`]. The patience of `config` starts anew at `now`, with an [`Action::WakeAt`]. A
@@ -355,7 +351,7 @@ impl Operator {
         now: Millis,
         crypto: &dyn Crypto,
     ) -> Result<Opened<Self>, Error> {
-        token::open(Kind::Operator, token, key, today, crypto, |r| {
+        tokens::open(tokens::Kind::Operator, token, key, today, crypto, |r| {
             let mut operator = Self::new(config);
             operator.state = State::load(r)?;
             operator.taken = Option::load(r)?;
@@ -376,60 +372,27 @@ impl Operator {
     /// [`Misuse::NotNow`] for an answer to another question: nothing has changed. Otherwise the machine has ended, and
     /// [`Action::Finished`] follows.
     pub fn answer(&mut self, answer: Answer, desk: &mut Desk<'_>) -> Result<(), Error> {
-        let fits = matches!(
-            (&self.state, &answer),
-            (State::Finding(..), Answer::Found(_))
-                | (State::Appraising(_), Answer::Appraised(_))
-                | (State::Reserving(..), Answer::Reserved(_))
-                | (State::ComputingOpc(..), Answer::Opc(_))
-                | (State::LoggingOffer(..) | State::LoggingConfirm(..) | State::LoggingResume(..), Answer::Logged(_))
-                | (State::PuttingIntoCore(..), Answer::CoreReady(_))
-                | (State::Recalling(_), Answer::Recalled(_))
-        );
-        if !fits {
+        if !self.state.fits(&answer) {
             return Err(Misuse::NotNow("this question was not asked").into());
         }
         let result = match (core::mem::replace(&mut self.state, State::Ended), answer) {
             (State::Finding(message, since), Answer::Found(found)) => {
                 return self.found(*message, since, found, desk).or_else(|error| self.tell(error));
             }
-            (State::Appraising(case), Answer::Appraised(Ok(admission))) => self.appraised(case, admission, desk),
-            (State::Reserving(case, admitted), Answer::Reserved(Ok(reservation))) => {
-                self.reserved(case, *admitted, reservation, desk)
+            (State::Appraising(case), Answer::Appraised(Ok(admission))) => self.appraised(*case, *admission, desk),
+            (State::Appraising(case), Answer::Appraised(Err(code))) => {
+                let Case { handshake, visitor, .. } = *case;
+                self.refuse(Link::Opening(Box::new(handshake)), visitor.txn, code, desk)
             }
-            (State::ComputingOpc(case, draft), Answer::Opc(Ok(opc))) => self.opc(case, *draft, opc, desk),
-            (State::LoggingOffer(case, sealed, credential), Answer::Logged(Ok(()))) => {
-                self.ask(Question::PutIntoCore(credential));
-                self.state = State::PuttingIntoCore(case, sealed);
-                Ok(())
-            }
-            (State::PuttingIntoCore(case, sealed), Answer::CoreReady(Ok(()))) => self.core_ready(case, *sealed, desk),
-            (State::LoggingConfirm(expected, complete), Answer::Logged(Ok(()))) => {
-                self.confirm_logged(*expected, &complete, desk)
-            }
-            (State::Recalling(case), Answer::Recalled(Ok(recalled))) => self.recalled(case, recalled, desk),
-            (State::LoggingResume(case, sequence), Answer::Logged(Ok(()))) => self.resumed(case, sequence, desk),
-            (
-                State::Appraising(case)
-                | State::Reserving(case, _)
-                | State::ComputingOpc(case, _)
-                | State::LoggingOffer(case, ..)
-                | State::PuttingIntoCore(case, _)
-                | State::Recalling(case)
-                | State::LoggingResume(case, _),
-                Answer::Appraised(Err(code))
-                | Answer::Reserved(Err(code))
-                | Answer::Opc(Err(code))
-                | Answer::Recalled(Err(code))
-                | Answer::Logged(Err(code))
-                | Answer::CoreReady(Err(code)),
-            ) => self.refuse(case, code, desk),
-            // The device holds a signed receipt and resumes; nothing may tell it that this is complete.
-            (State::LoggingConfirm(..), Answer::Logged(Err(_))) => Err(Backend::Store.into()),
+            (State::Asking(session, asked), answer) => self.answered(session, asked, answer, desk),
             _ => Err(Misuse::NotNow("this question was not asked").into()),
         };
+        self.settle(result)
+    }
+
+    /// Ends with an error; if the caller's answer was no, the device has been told, and that is nobody's failure.
+    fn settle(&mut self, result: Result<(), Error>) -> Result<(), Error> {
         match result {
-            // The caller answered no, and the device has been told: that is an end, and nobody's failure.
             Err(declined @ Error::Declined(_)) => self.end(Err(declined)).or(Ok(())),
             other => other.or_else(|error| self.end(Err(error))),
         }
@@ -482,7 +445,8 @@ impl Operator {
         if outline.voucher.serial != device.as_str() || outline.owner != own.thumbprint(desk.crypto) {
             return Err(Misuse::Parameter("the voucher is not for this device and this operator").into());
         }
-        Ok(Shown { name: *device, head: outline.head, epoch: outline.epoch })
+        let next = outline.voucher.nonce.is_some() && outline.entries == 1;
+        Ok(Shown { name: *device, head: outline.head, epoch: outline.epoch, next })
     }
 
     fn introduce(
@@ -566,6 +530,7 @@ impl Operator {
             entitled: shown.is_some(),
             voucher_request: request.voucher_request.map(<[u8]>::to_vec),
             algorithms: request.algorithms.to_vec(),
+            grant: request.grant.map(<[u8]>::to_vec),
             receipts: request.receipts.iter().flatten().map(|receipt| receipt.to_vec()).collect(),
             state: request.state,
         };
@@ -576,231 +541,316 @@ impl Operator {
     }
 
     /// An authenticated record: from here on an error is the device's, and ends the machine.
-    fn confirm(&mut self, text: &[u8], desk: &mut Desk<'_>) -> Result<(), Error> {
-        let State::AwaitConfirm(expected) = core::mem::replace(&mut self.state, State::Ended) else {
+    fn record(&mut self, text: &[u8], desk: &mut Desk<'_>) -> Result<(), Error> {
+        let State::AwaitRecord(mut session) = core::mem::replace(&mut self.state, State::Ended) else {
             return Err(Misbehaved::UnexpectedMessage.into());
         };
-        let confirm: Confirm<'_> = wire::decode(text)?;
-        if confirm.txn != expected.receipt.txn {
-            return Err(Misbehaved::WrongTransaction.into());
+        session.record(text, desk.crypto)?;
+        self.advance(session, desk)
+    }
+
+    // ------------------------------------------------------------------------------------------ a device that is known
+
+    fn appraised(&mut self, case: Case, admission: Admission, desk: &mut Desk<'_>) -> Result<(), Error> {
+        let Case { handshake, mut visitor, shown } = case;
+        let Admission { verdict, admitted, voucher } = admission;
+        if !verdict.is_for(&visitor.evidence_nonce) || !admitted.is_for(&visitor) {
+            return Err(Misuse::Parameter("an admission of another session").into());
         }
-        let receipt = Receipt::verify(confirm.receipt, expected.device.public_key(), desk.crypto)?;
-        let fits = Receipt { sequence: receipt.sequence, ..expected.receipt.clone() } == receipt;
-        if !fits || !crypto::equal(confirm.res, expected.xres.bytes()) {
-            return Err(Misbehaved::WrongReceipt.into());
+        let link = Link::Opening(Box::new(handshake));
+        let entitled = match (visitor.operation.issues(), shown, voucher) {
+            (false, ..) => None,
+            (true, Some(shown), _) => Some(Entitled { verdict, shown, voucher: None }),
+            (true, None, Some(voucher)) => {
+                let shown = self.outline(&voucher, visitor.device.name(), desk)?;
+                Some(Entitled { verdict, shown, voucher: Some(voucher) })
+            }
+            (true, None, None) => return self.refuse(link, visitor.txn, Code::NotEntitled, desk),
+        };
+        let (account, proof, receipts, line) = admitted.into_parts();
+        visitor.receipts = Vec::new();
+        let mut session = Box::new(Session {
+            domain: self.config.domain,
+            link,
+            visitor,
+            account,
+            proof,
+            line,
+            shown: None,
+            core: Core::Silent,
+            entitled,
+            package: None,
+            expected: None,
+            over: false,
+            cleared: false,
+        });
+        match session.resume(receipts, desk.crypto) {
+            Ok(()) => self.advance(session, desk),
+            Err(code) => self.refuse(session.link, session.visitor.txn, code, desk),
         }
-        self.ask(Question::Log(LogEntry::Confirmed(Confirmed {
-            txn: receipt.txn,
-            device: expected.device.device_id().to_string(),
-            epoch: receipt.epoch,
-            receipt: confirm.receipt.to_vec(),
-        })));
-        let complete = Complete { txn: receipt.txn, acknowledged: receipt.sequence };
-        self.state = State::LoggingConfirm(expected, complete);
+    }
+
+    /// Carries out what the table says.
+    fn advance(&mut self, session: Box<Session>, desk: &mut Desk<'_>) -> Result<(), Error> {
+        let (question, asked) = match session.step(desk.crypto)? {
+            Step::Issue => return self.issue(session, desk),
+            Step::Package => return self.package(session, desk),
+            Step::Say(order) => return self.say(session, order, desk),
+            Step::Refuse(code) => return self.refuse(session.link, session.visitor.txn, code, desk),
+            Step::End => return self.end(Ok(())),
+            Step::Log(what) => {
+                let entry = Box::new(session.account.entry(&session.visitor.device.device_id().to_string(), *what));
+                (Question::Log(entry.clone()), Asked::Log(entry))
+            }
+            Step::Put => (Question::PutIntoCore(Box::new(session.core_credential(desk)?)), Asked::Put),
+            Step::Read(supi) => {
+                let code = if let Core::Unsure(code) = session.core { code } else { Code::TryLater };
+                (Question::ReadCore { supi }, Asked::Read(code))
+            }
+            Step::Recover(lost) => (Question::Recover(lost), Asked::Recover),
+            Step::Bar(supi) => (Question::BarInCore { supi }, Asked::Bar),
+            Step::Remove(supi) => (Question::RemoveFromCore { supi }, Asked::Remove),
+        };
+        self.actions.push_back(Action::Ask(question));
+        self.state = State::Asking(session, asked);
         Ok(())
     }
 
-    /// The receipt for this very credential, next after the visitor's last one; its sequence number is not known.
-    fn receipt(&self, visitor: &Visitor, package: &Named<'_>, crypto: &dyn Crypto) -> Receipt {
-        let Named { supi, epoch, package_hash, owner_epoch } = *package;
-        Receipt {
-            domain: self.config.domain,
-            sequence: 0,
-            previous: visitor.state.last_receipt,
-            txn: visitor.txn,
-            event: Event::Activated,
-            supi_hash: message::supi_hash(&visitor.txn, supi, crypto),
-            epoch,
-            package_hash,
-            owner_epoch,
-        }
+    fn answered(
+        &mut self,
+        mut session: Box<Session>,
+        asked: Asked,
+        answer: Answer,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), Error> {
+        session.core = match (asked, answer) {
+            (Asked::Subscription(entitled), Answer::Reserved(Ok(reservation))) => {
+                return self.reserved(session, entitled, reservation, desk);
+            }
+            (Asked::Opc(entitled, draft), Answer::Opc(Ok(opc))) => {
+                return self.opc(session, entitled, *draft, opc, desk);
+            }
+            (Asked::Log(entry), Answer::Logged(Ok(()))) => {
+                session.logged(&entry, desk.crypto)?;
+                session.core
+            }
+            (Asked::Put, Answer::CoreReady(Ok(()))) => Core::Accepts,
+            (Asked::Put | Asked::Remove, Answer::CoreReady(Err(code))) => Core::Unsure(code),
+            (Asked::Read(code), Answer::CoreHolds(Ok(fingerprint))) => session.compared(fingerprint, code),
+            (Asked::Recover, Answer::Recovered(Ok(found))) => Core::Recovered(found),
+            (Asked::Bar, Answer::CoreReady(Ok(()))) => Core::Barred,
+            (Asked::Remove, Answer::CoreReady(Ok(()))) => {
+                session.cleared = true;
+                session.core
+            }
+            (
+                _,
+                Answer::Reserved(Err(code))
+                | Answer::Opc(Err(code))
+                | Answer::Logged(Err(code))
+                | Answer::CoreHolds(Err(code))
+                | Answer::Recovered(Err(code))
+                | Answer::CoreReady(Err(code)),
+            ) => return self.refuse(session.link, session.visitor.txn, code, desk),
+            _ => return Err(Misuse::NotNow("this question was not asked").into()),
+        };
+        self.advance(session, desk)
     }
 
-    // ------------------------------------------------------------------------------------------ the answers
+    // ------------------------------------------------------------------------------------------ a new credential
 
-    fn appraised(&mut self, mut case: Box<Case>, admission: Admission, desk: &mut Desk<'_>) -> Result<(), Error> {
-        let Visitor { device, txn, operation, state, algorithms, evidence_nonce, .. } = &case.visitor;
-        let Admission { verdict, admitted, voucher } = admission;
-        if !verdict.is_for(evidence_nonce) || !admitted.is_for(&case.visitor) {
-            return Err(Misuse::Parameter("an admission of another session").into());
+    fn issue(&mut self, mut session: Box<Session>, desk: &mut Desk<'_>) -> Result<(), Error> {
+        let Some(entitled) = session.entitled.take() else {
+            return self.refuse(session.link, session.visitor.txn, Code::NotEntitled, desk);
+        };
+        let algorithms = &session.visitor.algorithms;
+        if !algorithms.iter().any(|number| Algorithm::from_number(*number).is_some()) {
+            return self.refuse(session.link, session.visitor.txn, Code::NoCommonAlgorithm, desk);
         }
-        let (device, txn) = (device.device_id(), *txn);
-        let algorithm = algorithms.iter().find_map(|number| Algorithm::from_number(*number));
-        match operation {
-            Operation::Provision if state.active.is_some() || state.pending.is_some() => {
-                self.refuse(case, Code::WrongOperation, desk)
-            }
-            Operation::Provision if algorithm.is_none() => self.refuse(case, Code::NoCommonAlgorithm, desk),
-            Operation::Provision => {
-                let (shown, voucher) = match (case.shown.take(), voucher) {
-                    (Some(shown), _) => (shown, None),
-                    (None, Some(voucher)) => (self.outline(&voucher, case.visitor.device.name(), desk)?, Some(voucher)),
-                    (None, None) => return self.refuse(case, Code::NotEntitled, desk),
-                };
-                self.ask(Question::Reserve { device, txn });
-                self.state = State::Reserving(case, Box::new(Admitted { verdict, shown, voucher }));
-                Ok(())
-            }
-            Operation::Resume => {
-                self.ask(Question::Recall { device, txn });
-                self.state = State::Recalling(case);
-                Ok(())
-            }
-        }
+        let Visitor { device, txn, operation, .. } = &session.visitor;
+        let current = session.account.active().map(|active| session::read(&active.supi)).transpose()?;
+        let wish = Wish { device: device.device_id(), txn: *txn, operation: *operation, current };
+        self.actions.push_back(Action::Ask(Question::Reserve(Box::new(wish))));
+        self.state = State::Asking(session, Asked::Subscription(entitled));
+        Ok(())
     }
 
     fn reserved(
         &mut self,
-        case: Box<Case>,
-        admitted: Admitted,
+        session: Box<Session>,
+        entitled: Entitled,
         reservation: Reservation,
         desk: &mut Desk<'_>,
     ) -> Result<(), Error> {
-        if reservation.epoch == 0 {
-            return Err(Misuse::Parameter("epochs begin at 1").into());
-        }
-        let name = KeyName {
-            algorithm: Algorithm::Milenage,
-            supi: &reservation.supi,
-            epoch: reservation.epoch,
-            txn: &case.visitor.txn,
+        let Link::Opening(handshake) = &session.link else { return Err(Misbehaved::UnexpectedMessage.into()) };
+        let Some(epoch) = session.account.next_epoch(&session.visitor) else {
+            return self.refuse(session.link, session.visitor.txn, Code::Conflict, desk);
         };
-        let k = credential::derive_k(&name, case.handshake.session(), desk.crypto)?;
-        self.ask(Question::ComputeOpc { k: Secret::from_slice(k.bytes())? });
-        self.state = State::ComputingOpc(case, Box::new(Draft { admitted, reservation, k }));
+        let txn = &session.visitor.txn;
+        let name = KeyName { algorithm: Algorithm::Milenage, supi: &reservation.supi, epoch, txn };
+        let k = credential::derive_k(&name, handshake.session(), desk.crypto)?;
+        self.actions.push_back(Action::Ask(Question::ComputeOpc { k: Secret::from_slice(k.bytes())? }));
+        self.state = State::Asking(session, Asked::Opc(entitled, Box::new(Draft { reservation, epoch, k })));
         Ok(())
     }
 
-    fn opc(&mut self, case: Box<Case>, draft: Draft, opc: Secret<16>, desk: &mut Desk<'_>) -> Result<(), Error> {
-        let Draft { admitted: Admitted { verdict, shown, voucher }, reservation, k } = draft;
-        let Reservation { supi, epoch, sqn, management_field, suci, profile } = &reservation;
-        let Visitor { device, txn, counter, .. } = &case.visitor;
+    fn opc(
+        &mut self,
+        mut session: Box<Session>,
+        entitled: Entitled,
+        draft: Draft,
+        opc: Secret<16>,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), Error> {
+        let Draft { reservation, epoch, k } = draft;
+        let Reservation { supi, activation, sqn, management_field, suci, profile } = &reservation;
+        let Visitor { txn, operation, counter, state, .. } = &session.visitor;
+        let Link::Opening(handshake) = &session.link else { return Err(Misbehaved::UnexpectedMessage.into()) };
+        let previous = session.previous(supi, desk.crypto);
+        let activation = if previous == Previous::None { *activation } else { Activation::TwoPhase };
         let mut rand = [0; 16];
         desk.rng.fill(&mut rand)?;
         let vector = aka::vector(&Milenage::new(&k, &opc), &rand, *sqn, *management_field);
-        let package = Package {
-            epoch: *epoch,
+        let draft = Package {
+            epoch,
             supi: *supi,
             algorithm: Algorithm::Milenage,
             parameters: MilenageParameters { opc: opc.bytes() },
             challenge: vector.challenge,
             suci: suci.as_ref().map(OwnedPart::read).transpose()?,
             profile: profile.as_ref().map(OwnedPart::read).transpose()?,
-            activation: Activation::OneShot,
-            previous: Previous::None,
+            activation,
+            previous,
         };
-        let session = case.handshake.session();
-        let sealed = credential::seal(&package, self.config.domain, txn, session, desk.crypto)?;
-        drop(package);
+        let package = credential::seal(&draft, self.config.domain, txn, handshake.session(), desk.crypto)?;
+        drop(draft);
+        let Entitled { verdict, shown, voucher } = entitled;
         // Before anything is logged: afterwards it would be too late to learn that the offer does not fit.
-        if sealed.len().saturating_add(voucher.as_ref().map_or(0, Vec::len)) > MAX_PACKAGE {
+        if package.len().saturating_add(voucher.as_ref().map_or(0, Vec::len)) > MAX_PACKAGE {
             return Err(TOO_LONG.into());
         }
-        let package_hash = credential::package_hash(&sealed, desk.crypto);
-        let owner_epoch = shown.epoch;
-        let named = Named { supi, epoch: *epoch, package_hash, owner_epoch };
-        let expected = Expected {
-            channel: Channel::of_operator(session, &package_hash, desk.crypto)?,
-            device: device.clone(),
-            receipt: self.receipt(&case.visitor, &named, desk.crypto),
-            xres: vector.keys.res.clone(),
-        };
-        self.ask(Question::Log(LogEntry::Offered(Offered {
+        let package_hash = credential::package_hash(&package, desk.crypto);
+        let fingerprint = credential::fingerprint(&k, desk.crypto);
+        let secrets = Secrets { k, opc, sqn: *sqn };
+        let offered = What::Offered(Offered {
             txn: *txn,
-            device: device.device_id().to_string(),
+            operation: *operation,
             counter: (counter.request, counter.retry),
             supi: supi.as_str().to_string(),
-            epoch: *epoch,
+            epoch,
+            activation,
+            previous,
             package_hash,
-            owner_epoch,
+            owner_epoch: shown.owner_epoch(state),
             voucher_head: shown.head,
+            grant: None,
+            fingerprint,
+            wrapped: desk.storage.wrap(&secrets, &package_hash, desk.crypto)?,
             verdict,
-        })));
-        let credential = CoreCredential {
-            supi: *supi,
-            counter: *counter,
-            epoch: *epoch,
-            algorithm: Algorithm::Milenage,
-            k,
-            opc,
-            sqn: *sqn,
+        });
+        let entry = Box::new(session.account.entry(&session.visitor.device.device_id().to_string(), offered));
+        session.package = Some(Box::new(Sealed { package, voucher, xres: vector.keys.res.clone(), refuted: false }));
+        self.actions.push_back(Action::Ask(Question::Log(entry.clone())));
+        self.state = State::Asking(session, Asked::Log(entry));
+        Ok(())
+    }
+
+    fn package(&mut self, mut session: Box<Session>, desk: &mut Desk<'_>) -> Result<(), Error> {
+        let (Some(sealed), Some(deal)) = (&session.package, session.account.open()) else {
+            return Err(Backend::Store.into());
         };
-        let sealed = Sealed { package: sealed, voucher, expected };
-        self.state = State::LoggingOffer(case, Box::new(sealed), Box::new(credential));
-        Ok(())
-    }
-
-    fn core_ready(&mut self, case: Box<Case>, sealed: Sealed, desk: &mut Desk<'_>) -> Result<(), Error> {
-        let Sealed { package, voucher, expected } = sealed;
-        let offer = PackageOffer { txn: expected.receipt.txn, sealed: &package, voucher: voucher.as_deref() };
-        self.message_4(*case, &Offer::Package(offer), desk)?;
-        self.state = State::AwaitConfirm(Box::new(expected));
-        Ok(())
-    }
-
-    fn confirm_logged(
-        &mut self,
-        mut expected: Expected,
-        complete: &Complete,
-        desk: &mut Desk<'_>,
-    ) -> Result<(), Error> {
-        let record = expected.channel.seal(&wire::encode(complete), desk.crypto)?;
-        self.send(record);
-        self.end(Ok(()))
-    }
-
-    fn recalled(&mut self, case: Box<Case>, recalled: Option<Recalled>, desk: &mut Desk<'_>) -> Result<(), Error> {
-        let Visitor { device, txn, receipts, state, .. } = &case.visitor;
-        // The last receipt is the one that this transaction ended with; it names everything.
-        let Some((recalled, encoded)) = recalled.zip(receipts.last()) else {
-            return self.refuse(case, Code::Conflict, desk);
+        let expected = match deal.activation {
+            Activation::OneShot => Event::Activated,
+            Activation::TwoPhase => Event::Prepared,
         };
-        let receipt = Receipt::verify(encoded, device.public_key(), desk.crypto)?;
-        let Offered { supi, epoch, package_hash, owner_epoch, voucher_head, .. } = &recalled.offered;
-        let supi: Supi = supi.parse().map_err(|_| Backend::Store)?;
-        let named = Named { supi: &supi, epoch: *epoch, package_hash: *package_hash, owner_epoch: *owner_epoch };
-        let expected = self.receipt(&case.visitor, &named, desk.crypto);
-        let fits = Receipt { sequence: receipt.sequence, previous: receipt.previous, ..expected } == receipt;
-        // And it is where the device stands: this credential is in use, under this owner, and nothing came after.
-        let stands = state.active == Some(*epoch)
-            && (state.owner_epoch, state.voucher_head) == (*owner_epoch, Some(*voucher_head))
-            && state.last_receipt == Some(desk.crypto.sha256(&[encoded]));
-        if !fits || !stands {
-            return self.refuse(case, Code::Conflict, desk);
-        }
-        if recalled.confirmed {
-            return self.resumed(case, receipt.sequence, desk);
-        }
-        self.ask(Question::Log(LogEntry::Confirmed(Confirmed {
-            txn: *txn,
-            device: device.device_id().to_string(),
-            epoch: *epoch,
-            receipt: encoded.clone(),
-        })));
-        self.state = State::LoggingResume(case, receipt.sequence);
+        let package_hash = deal.credential.package_hash;
+        let offer =
+            PackageOffer { txn: session.visitor.txn, sealed: &sealed.package, voucher: sealed.voucher.as_deref() };
+        let offer = wire::encode(&Offer::Package(offer));
+        session.link = self.message_4(session.link, &offer, Some(&package_hash), desk)?;
+        self.expect(session, expected);
         Ok(())
     }
 
-    fn resumed(&mut self, case: Box<Case>, acknowledged: u64, desk: &mut Desk<'_>) -> Result<(), Error> {
-        let txn = case.visitor.txn;
-        self.message_4(*case, &Offer::Status(Status { txn, acknowledged }), desk)?;
-        self.end(Ok(()))
+    // ------------------------------------------------------------------------------------------ what the device is told
+
+    /// In message_4, or, where that is out, in a record.
+    fn say(&mut self, mut session: Box<Session>, order: Order, desk: &mut Desk<'_>) -> Result<(), Error> {
+        let (txn, acknowledged) = (session.visitor.txn, session.acknowledged());
+        session.link = match session.link {
+            opening @ Link::Opening(_) => {
+                let (standing, wanted) = (session.account.standing(), session.account.wanted());
+                let status = wire::encode(&Offer::Status(Status { txn, acknowledged, order, standing, wanted }));
+                let hash = desk.crypto.sha256(&[&status]);
+                self.message_4(opening, &status, (order != Order::Complete).then_some(&hash), desk)?
+            }
+            Link::Open(mut channel) => {
+                let text = match order {
+                    Order::Complete => wire::encode(&Complete { txn, acknowledged }),
+                    Order::Commit => wire::encode(&Decision { txn, verdict: message::Verdict::Commit }),
+                    Order::Abort => wire::encode(&Decision { txn, verdict: message::Verdict::Abort }),
+                    Order::Erase => return self.refuse(Link::Open(channel), txn, Code::Revoked, desk),
+                };
+                let record = channel.seal(&text, desk.crypto)?;
+                self.send(record);
+                Link::Open(channel)
+            }
+            Link::Closed => Link::Closed,
+        };
+        match order {
+            Order::Complete => {
+                session.over = true;
+                session.link = Link::Closed;
+                return self.advance(session, desk);
+            }
+            Order::Commit => self.expect(session, Event::Activated),
+            Order::Abort => self.expect(session, Event::Aborted),
+            Order::Erase => self.expect(session, Event::Erased),
+        }
+        Ok(())
     }
 
-    /// Says no, in an authenticated message_4, and fails with that: whoever asked ends the machine.
-    fn refuse(&mut self, case: Box<Case>, code: Code, desk: &mut Desk<'_>) -> Result<(), Error> {
-        let refusal = Refusal { txn: case.visitor.txn, code };
-        self.message_4(*case, &Offer::Refusal(refusal), desk)?;
+    fn expect(&mut self, mut session: Box<Session>, event: Event) {
+        session.expected = Some(event);
+        self.state = State::AwaitRecord(session);
+    }
+
+    /// Says no, so that the device knows, and fails with that: whoever asked ends the machine.
+    fn refuse(&mut self, link: Link, txn: credential::Txn, code: Code, desk: &mut Desk<'_>) -> Result<(), Error> {
+        let retry_after = (code.class() == Class::Retry).then_some(self.config.retry_after);
+        match link {
+            opening @ Link::Opening(_) => {
+                let refusal = wire::encode(&Offer::Refusal(Refusal { txn, code, retry_after }));
+                self.message_4(opening, &refusal, None, desk)?;
+            }
+            Link::Open(mut channel) => {
+                let record = channel.seal(&wire::encode(&Stopped { txn, code, retry_after }), desk.crypto)?;
+                self.send(record);
+            }
+            // It has had the last word.
+            Link::Closed => return self.end(Ok(())),
+        }
         Err(Error::Declined(code))
     }
 
-    fn message_4(&mut self, case: Case, offer: &Offer<'_>, desk: &mut Desk<'_>) -> Result<(), Error> {
-        let offer = wire::encode(offer);
-        let item = message::ead(&offer);
-        let ead_4 = message::with_padding(item, case.handshake.plaintext_4_len(&[item]));
-        let (_, message_4) = case.handshake.write(&ead_4, desk.crypto)?;
+    /// Sends message_4, and opens the record channel if something is to follow: both sides name what was offered in it.
+    fn message_4(
+        &mut self,
+        link: Link,
+        offer: &[u8],
+        offered: Option<&Hash>,
+        desk: &mut Desk<'_>,
+    ) -> Result<Link, Error> {
+        let Link::Opening(handshake) = link else { return Err(Misbehaved::UnexpectedMessage.into()) };
+        let item = message::ead(offer);
+        let ead_4 = message::with_padding(item, handshake.plaintext_4_len(&[item]));
+        let (session, message_4) = handshake.write(&ead_4, desk.crypto)?;
+        let link = match offered {
+            Some(hash) => Link::Open(Box::new(Channel::of_operator(&session, hash, desk.crypto)?)),
+            None => Link::Closed,
+        };
         self.send(message_4);
-        Ok(())
+        Ok(link)
     }
 
     // ------------------------------------------------------------------------------------------ actions
@@ -839,101 +889,23 @@ impl Operator {
     }
 }
 
-// ------------------------------------------------------------------------------------------ in a token
-
-token::portable! {
-    Greeting { message, c_r, terms, introduced }
-    Introduced { since, voucher_first, shown }
-    Shown { name, head, epoch }
-    Case { handshake, visitor, shown }
-    Admitted { verdict, shown, voucher }
-    Draft { admitted, reservation, k }
-    Sealed { package, voucher, expected }
-    Expected { channel, device, receipt, xres }
-}
-
-impl Portable for State {
-    fn save(&self, w: &mut Writer<'_>) {
+impl State {
+    /// Whether it waits for an answer of this kind.
+    const fn fits(&self, answer: &Answer) -> bool {
         match self {
-            Self::AwaitMessage1 => w.unsigned(0),
-            Self::Greeting(greeting) => {
-                w.unsigned(1);
-                greeting.save(w);
-            }
-            Self::AwaitMessage3(handshake, introduced) => {
-                w.unsigned(2);
-                handshake.save(w);
-                introduced.save(w);
-            }
-            Self::Appraising(case) => {
-                w.unsigned(3);
-                case.save(w);
-            }
-            Self::Reserving(case, admitted) => {
-                w.unsigned(4);
-                case.save(w);
-                admitted.save(w);
-            }
-            Self::ComputingOpc(case, draft) => {
-                w.unsigned(5);
-                case.save(w);
-                draft.save(w);
-            }
-            Self::LoggingOffer(case, sealed, credential) => {
-                w.unsigned(6);
-                case.save(w);
-                sealed.save(w);
-                credential.save(w);
-            }
-            Self::PuttingIntoCore(case, sealed) => {
-                w.unsigned(7);
-                case.save(w);
-                sealed.save(w);
-            }
-            Self::AwaitConfirm(expected) => {
-                w.unsigned(8);
-                expected.save(w);
-            }
-            Self::LoggingConfirm(expected, complete) => {
-                w.unsigned(9);
-                expected.save(w);
-                complete.save(w);
-            }
-            Self::Recalling(case) => {
-                w.unsigned(10);
-                case.save(w);
-            }
-            Self::LoggingResume(case, sequence) => {
-                w.unsigned(11);
-                case.save(w);
-                sequence.save(w);
-            }
-            Self::Ended => w.unsigned(12),
-            Self::Finding(message, since) => {
-                w.unsigned(13);
-                message.save(w);
-                since.save(w);
+            Self::Finding(..) => matches!(answer, Answer::Found(_)),
+            Self::Appraising(_) => matches!(answer, Answer::Appraised(_)),
+            Self::Asking(_, asked) => match asked {
+                Asked::Subscription(_) => matches!(answer, Answer::Reserved(_)),
+                Asked::Opc(..) => matches!(answer, Answer::Opc(_)),
+                Asked::Log(_) => matches!(answer, Answer::Logged(_)),
+                Asked::Put | Asked::Bar | Asked::Remove => matches!(answer, Answer::CoreReady(_)),
+                Asked::Read(_) => matches!(answer, Answer::CoreHolds(_)),
+                Asked::Recover => matches!(answer, Answer::Recovered(_)),
+            },
+            Self::AwaitMessage1 | Self::Greeting(_) | Self::AwaitMessage3(..) | Self::AwaitRecord(_) | Self::Ended => {
+                false
             }
         }
-    }
-
-    fn load(r: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(match r.unsigned()? {
-            0 => Self::AwaitMessage1,
-            1 => Self::Greeting(Box::load(r)?),
-            2 => Self::AwaitMessage3(Box::load(r)?, Introduced::load(r)?),
-            3 => Self::Appraising(Box::load(r)?),
-            4 => Self::Reserving(Box::load(r)?, Box::load(r)?),
-            5 => Self::ComputingOpc(Box::load(r)?, Box::load(r)?),
-            6 => Self::LoggingOffer(Box::load(r)?, Box::load(r)?, Box::load(r)?),
-            7 => Self::PuttingIntoCore(Box::load(r)?, Box::load(r)?),
-            8 => Self::AwaitConfirm(Box::load(r)?),
-            9 => Self::LoggingConfirm(Box::load(r)?, Complete::load(r)?),
-            10 => Self::Recalling(Box::load(r)?),
-            11 => Self::LoggingResume(Box::load(r)?, u64::load(r)?),
-            12 => Self::Ended,
-            13 => Self::Finding(Box::load(r)?, Date::load(r)?),
-            _ => return Err(Malformed::OutOfRange),
-        })
     }
 }

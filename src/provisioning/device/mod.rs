@@ -4,39 +4,51 @@
 //! 2. message_2: the operator is authenticated and, where the voucher comes first, entitled; only now does the device show
 //!    who it is and in what state (message_3).
 //! 3. message_4: the offer. Where the voucher comes last, it is looked at now. The USIM opens the package, makes K and answers
-//!    the challenge; slot and record are committed in one step; `confirm` goes out.
-//! 4. `complete`: confirmed, in one commit.
+//!    the challenge; slot and record are committed in one step; `confirm` goes out, or in two phases `prepared`.
+//! 4. `decision`, in two phases: the new credential is used and the old one kept, or the new one is let go; `confirm`.
+//! 5. `complete`: the old credential is let go, in one commit.
 //!
 //! A durable record tells what is open, so [`Device::start`] after any power cut goes on where the store is, not where
-//! memory was. Three commits for a first provisioning.
+//! memory was. Three commits for a first provisioning, four for anything in two phases.
+//!
+//! **At the network.** [`authenticate`] answers a challenge with whichever key it was made with, of those under the SUPI in
+//! use: so an operator can exchange K in its core at any moment between `prepared` and `complete`. Under two SUPIs,
+//! [`in_use`] says which one to attach with, and [`attach_failed`] lets the device fall back to the one before.
+//!
+//! **Again.** [`Action::StartAgainAt`] says when another attempt makes sense, if one does: later each time, and never for a
+//! refusal that only somebody else can undo. A device that starts at no other moment does not loop.
+
+mod durable;
 
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use arrayvec::ArrayVec;
 
+use self::durable::{Durable, Held, Open, Signer, Stage};
 use crate::{
-    aka::{self, Challenge, suci::HomeNetworkKey},
+    aka::{Answer, Challenge, suci::HomeNetworkKey},
     attestation::{self, Attester},
-    credential::{Activation, Algorithm, Installed, Offered, Previous, Txn, Usim},
+    credential::{Activation, Algorithm, Offered, Previous, Txn, Usim},
     crypto::{Crypto, Hash, Rng, SecretBytes},
     edhoc::{self, ConnectionId, Method, OwnCredential, PeerError, Session, Suite, initiator},
-    error::{Backend, Error, Malformed, Misbehaved, Misuse, Refused, Voucher},
-    identity::{Domain, PeerName, Role, SubscriptionId, Supi},
+    error::{Backend, Class, Error, Malformed, Misbehaved, Misuse, Refused, Voucher},
+    identity::{Domain, PeerName, Role, SubscriptionId},
     provisioning::{
         Millis, is_key_store,
         message::{
-            self, Complete, Confirm, Counter, DeviceState, Event, Hello, MAX_CHOICES, MAX_RECEIPTS, Offer, Operation,
-            PackageOffer, Receipt, Request, Terms,
+            self, Complete, Confirm, Counter, Decision, Hello, MAX_CHOICES, Offer, Operation, Order, PackageOffer,
+            Prepared, Refusal, Request, Standing, Status, Stopped, Terms, Verdict,
         },
+        receipt::Event,
         record::Channel,
     },
-    store::{Commit, KeyStore, Slot, SlotChange, SubscriptionStore},
+    store::{KeyStore, Slot, SlotChange, SubscriptionStore},
     trust::{
         self, Date, Peer, TrustAnchors,
         concealed::{self, VoucherSecret},
         voucher::{self, Holder, Ownership, Pin, VoucherRequest},
     },
-    wire::{self, Raw, Reader, Wire, Writer, wire_array, wire_map},
+    wire::{self, Raw, Reader},
 };
 
 /// How a device runs the exchange.
@@ -60,6 +72,49 @@ pub struct Config {
     pub suites: Vec<Suite>,
     /// How long and how often to ask.
     pub retry: Retry,
+}
+
+/// What a device starts an attempt for. What is open already comes first: then the attempt is a resume, and the goal is for
+/// the next one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// A first subscription.
+    Provision,
+    /// A new K.
+    Rekey,
+    /// A new K for the owner or the number that the operator has in its log.
+    Reassociate,
+    /// A subscription of the operator that has become the device's owner.
+    Transfer,
+    /// A subscription on somebody's account: with a signed [`grant`](crate::authority::grant).
+    OnDemand(Vec<u8>),
+    /// To hear how things stand, and to hand in receipts.
+    Query,
+    /// To give the subscription back.
+    Retire,
+}
+
+impl Goal {
+    const fn operation(&self) -> Operation {
+        match self {
+            Self::Provision => Operation::Provision,
+            Self::Rekey => Operation::Rekey,
+            Self::Reassociate => Operation::Reassociate,
+            Self::Transfer => Operation::Transfer,
+            Self::OnDemand(_) => Operation::OnDemand,
+            Self::Query => Operation::Query,
+            Self::Retire => Operation::Retire,
+        }
+    }
+
+    /// Whether a device has to have a subscription for it, must not have one, or either.
+    const fn fits(&self, has: bool) -> bool {
+        match self {
+            Self::Provision => !has,
+            Self::Rekey | Self::Reassociate | Self::Transfer | Self::Retire => has,
+            Self::OnDemand(_) | Self::Query => true,
+        }
+    }
 }
 
 /// When an operator has to show that it owns this device.
@@ -87,8 +142,14 @@ pub struct Retry {
     pub attempts: u8,
 }
 
-/// Longest pause between two attempts, in milliseconds.
+/// Longest pause between two transmissions, in milliseconds.
 const MAX_PAUSE: u64 = 60_000;
+
+/// Shortest pause between two attempts, in milliseconds.
+const FIRST_REST: u64 = 60_000;
+
+/// How often that doubles: 60 s × 2^10 is 17 hours.
+const MAX_DOUBLINGS: u32 = 10;
 
 impl Config {
     /// Method 0, all suites, no relay, two seconds, eight attempts.
@@ -134,14 +195,24 @@ pub enum Action {
     WakeAt(Millis),
     /// The operator has proved who it is, and said its terms.
     Authenticated(Met),
+    /// This subscription is durable, beside the one in use, and waits for the operator's decision.
+    Prepared(Subscription),
+    /// The subscription that was prepared is gone, on the operator's word.
+    CalledOff,
     /// This subscription is durable and may be used.
     Installed(Subscription),
+    /// There is no subscription any more, on the operator's word.
+    Erased,
+    /// How the subscription stands, and what the operator would like this device to [start](Device::start) when it suits it.
+    Told(Standing, Option<Operation>),
     /// The operator has said that the operation is complete, and has the receipts up to this number. Durable already.
     Completed {
         /// Sequence number of the last receipt that the operator has.
         acknowledged: u64,
     },
-    /// The machine has ended. On an error, start a new one later; the store says what is open.
+    /// The attempt has failed; another one makes sense from this moment on. Not there if it makes none.
+    StartAgainAt(Millis),
+    /// The machine has ended. The store says what is open.
     Finished(Result<(), Error>),
 }
 
@@ -170,8 +241,12 @@ pub struct Subscription {
 pub struct Device {
     config: Config,
     durable: Durable,
+    /// What this attempt asks for.
     operation: Operation,
     txn: Txn,
+    grant: Option<Vec<u8>>,
+    /// Spreads devices that fail together: what is added to a pause, in 1/65536 of it.
+    jitter: u16,
     /// How many of the suites message_1 has named.
     proposed: usize,
     /// What opens the voucher in message_2, where that comes first.
@@ -192,9 +267,12 @@ enum State {
     /// The operator is authenticated; the key store has still to make message_3.
     Answering(Box<initiator::Message2Accepted>, Meeting),
     AwaitMessage4(Box<initiator::AwaitMessage4>, Meeting),
-    /// The package is there; the key store has still to sign the receipt.
-    Installing(Box<Session>, Meeting, Vec<u8>),
-    AwaitComplete(Channel),
+    /// The offer is there; the key store has still to sign the receipt.
+    Taking(Box<Session>, Meeting, Vec<u8>),
+    AwaitDecision(Box<Channel>),
+    /// The decision is there; the key store has still to sign the receipt.
+    Deciding(Box<Channel>, Order),
+    AwaitComplete(Box<Channel>),
     Ended,
 }
 
@@ -210,47 +288,66 @@ struct Meeting {
     request: Option<Vec<u8>>,
 }
 
+/// Longest plaintext of message_3 with its receipts: what [`wire::MAX_MESSAGE`] leaves when heads, padding and tag have
+/// their bytes.
+const MAX_REQUEST: usize = wire::MAX_MESSAGE - 160;
+
 /// Bytes of the nonce of a voucher request.
 const NONCE_LEN: usize = 16;
 
 impl Device {
-    /// Starts an attempt: provision if there is no credential, resume if there is one that nobody has confirmed.
+    /// Starts an attempt. What is open comes first: a transaction that came to something is resumed, whatever the goal.
     ///
     /// One durable write, before message_1 leaves. It takes the store over: a machine that was started earlier on the
     /// same store can commit nothing more.
     ///
     /// # Errors
-    /// [`Misuse::NotNow`] if the device has a confirmed subscription; [`Misuse::Parameter`] for a configuration that
+    /// [`Misuse::NotNow`] if the goal does not fit what the device has; [`Misuse::Parameter`] for a configuration that
     /// makes no message_1; [`Backend`]. The store has not changed. [`Backend::Store`] also if the record names a slot that
     /// is empty: the store broke its promise and the credential is lost; only a person may clear it.
-    pub fn start(config: Config, now: Millis, platform: &mut Platform<'_>) -> Result<Self, Error> {
+    pub fn start(config: Config, goal: Goal, now: Millis, platform: &mut Platform<'_>) -> Result<Self, Error> {
         let mut durable = Durable::load(platform.subscriptions)?;
-        let (operation, txn) = match (&durable.active, durable.txn) {
-            (Some(active), _) if active.confirmed => return Err(Misuse::NotNow("the device has a subscription").into()),
-            // A record that names an empty slot is not to be resumed: the store has lost the credential.
-            (Some(active), _) if platform.subscriptions.slot(active.slot)?.is_none() => {
-                return Err(Backend::Store.into());
+        // A record that names an empty slot is not to be gone on from: the store has lost the credential.
+        for slot in durable.slots() {
+            platform.subscriptions.slot(slot)?.ok_or(Backend::Store)?;
+        }
+        let mut random = [0; 18];
+        platform.rng.fill(&mut random)?;
+        let [high, low, fresh @ ..] = random;
+        let (operation, open) = match durable.open {
+            Some(open) if open.stage != Stage::Requested => (Operation::Resume, open),
+            _ if !goal.fits(durable.active.is_some()) => {
+                return Err(match durable.active {
+                    Some(_) => Misuse::NotNow("the device has a subscription"),
+                    None => Misuse::NotNow("the device has no subscription"),
+                }
+                .into());
             }
-            (Some(active), _) => (Operation::Resume, active.txn),
-            (None, Some(txn)) => (Operation::Provision, txn),
-            (None, None) => {
-                let mut txn = Txn::default();
-                platform.rng.fill(&mut txn)?;
-                (Operation::Provision, txn)
+            open => {
+                let operation = goal.operation();
+                let same = open.filter(|open| open.operation == operation);
+                let txn = same.map_or(fresh, |open| open.txn);
+                (operation, Open { txn, operation, stage: Stage::Requested, owner: None })
             }
         };
         durable.requests = durable.requests.checked_add(1).ok_or(Misuse::NotNow("request counter used up"))?;
-        durable.txn = Some(txn);
+        durable.open = Some(open);
 
         let suites = config.suites.get(..1).unwrap_or_default();
         let (handshake, message_1, secret) = propose(&config, suites, platform)?;
         // Last, so that a start that fails writes nothing; and before message_1 can leave.
-        durable.commit(None, platform.subscriptions)?;
+        durable.commit(&[], platform.subscriptions)?;
         let mut device = Self {
             config,
             durable,
             operation,
-            txn,
+            txn: open.txn,
+            grant: if let (Goal::OnDemand(grant), Operation::OnDemand) = (goal, operation) {
+                Some(grant)
+            } else {
+                None
+            },
+            jitter: u16::from_be_bytes([high, low]),
             proposed: 1,
             secret,
             state: State::AwaitMessage2(handshake),
@@ -274,7 +371,8 @@ impl Device {
             return Err(Malformed::TooLong.into());
         }
         let hash = platform.crypto.sha256(&[bytes]);
-        if self.taken == Some(hash) && !matches!(self.state, State::Answering(..) | State::Installing(..)) {
+        let asks_key_store = matches!(self.state, State::Answering(..) | State::Taking(..) | State::Deciding(..));
+        if self.taken == Some(hash) && !asks_key_store {
             return Ok(()); // A repetition: the answer to it is on its way, or lost and sent again by the timer.
         }
         // Look first, move second: bytes that cannot be the next message leave the state alone.
@@ -284,19 +382,18 @@ impl Device {
                     let error = edhoc::read_error(bytes)?;
                     return match self.proposal_after(&error) {
                         Some(suites) => self.propose_again(suites, now, platform),
-                        None => self.end(Err(error.refused.into())),
+                        None => self.end(Err(error.refused.into()), now),
                     };
                 }
                 wire::decode::<&[u8]>(bytes)?;
             }
-            State::Answering(..) | State::Installing(..) if self.taken != Some(hash) => {
-                return Err(Misbehaved::UnexpectedMessage.into());
-            }
-            State::Answering(..) | State::Installing(..) => {}
-            State::AwaitComplete(channel) => {
+            _ if asks_key_store && self.taken != Some(hash) => return Err(Misbehaved::UnexpectedMessage.into()),
+            State::Answering(..) | State::Taking(..) | State::Deciding(..) => {}
+            State::AwaitDecision(channel) | State::AwaitComplete(channel) => {
                 let text = channel.open(bytes, platform.crypto)?;
                 self.taken = Some(hash);
-                return self.complete(text.bytes(), platform);
+                let result = self.record(text.bytes(), now, platform);
+                return self.settle(result, now);
             }
             State::Ended => return Err(Misbehaved::UnexpectedMessage.into()),
         }
@@ -304,8 +401,14 @@ impl Device {
             State::AwaitMessage2(handshake) => self.message_2(handshake, bytes, now, platform),
             State::Answering(message, meeting) => self.answer(*message, meeting, now, platform),
             State::AwaitMessage4(handshake, meeting) => self.message_4(*handshake, meeting, bytes, now, platform),
-            State::Installing(session, meeting, offer) => self.offered(session, meeting, offer, now, platform),
-            State::AwaitComplete(_) | State::Ended => Err(Misbehaved::UnexpectedMessage.into()),
+            State::Taking(session, meeting, offer) => self.offered(session, meeting, offer, now, platform),
+            State::Deciding(channel, order) => {
+                let result = self.obey(channel, order, now, platform);
+                return self.settle(result, now);
+            }
+            State::AwaitDecision(_) | State::AwaitComplete(_) | State::Ended => {
+                Err(Misbehaved::UnexpectedMessage.into())
+            }
         };
         match result {
             Ok(()) => {
@@ -322,8 +425,16 @@ impl Device {
                 if let Some(message) = edhoc::error_message(&error, &self.config.suites) {
                     self.actions.push_back(Action::Send(message));
                 }
-                self.end(Err(error))
+                self.end(Err(error), now)
             }
+        }
+    }
+
+    /// In a record, an error is the operator's own word, and ends the machine; unless the key store is not ready.
+    fn settle(&mut self, result: Result<(), Error>, now: Millis) -> Result<(), Error> {
+        match result {
+            Err(error) if matches!(self.state, State::Ended) => self.end(Err(error), now),
+            other => other,
         }
     }
 
@@ -336,7 +447,7 @@ impl Device {
             return Ok(());
         }
         if self.attempt >= self.config.retry.attempts {
-            return self.end(Err(Error::Unanswered));
+            return self.end(Err(Error::Unanswered), now);
         }
         self.transmit(now);
         Ok(())
@@ -375,11 +486,9 @@ impl Device {
             }
             // For whom would it be sealed?
             (None, Some(_)) => return Err(Misbehaved::WrongOffer.into()),
-            (None, None) => {
-                self.durable.ownership.iter().try_for_each(|held| held.check(message.peer(), crypto))?;
-                None
-            }
+            (None, None) => None,
         };
+        self.check_owner(message.peer(), crypto)?;
         let mut meeting =
             Meeting { ownership, evidence_formats: terms.evidence_formats, nonce: [0; NONCE_LEN], request: None };
         platform.rng.fill(&mut meeting.nonce)?;
@@ -391,6 +500,20 @@ impl Device {
             voucher: ownership.is_some(),
         }));
         self.answer(message, meeting, now, platform)
+    }
+
+    /// That the operator is the one that this is about: another one is a stranger, however good its voucher.
+    fn check_owner(&self, operator: &Peer, crypto: &dyn Crypto) -> Result<(), Error> {
+        let known = match self.durable.open.and_then(|open| open.owner) {
+            Some(owner) => Some(owner),
+            // A new owner shows a voucher: before or with its offer.
+            None if matches!(self.operation, Operation::Provision | Operation::Transfer) => None,
+            None => self.durable.ownership.map(|ownership| ownership.owner),
+        };
+        match known {
+            Some(owner) if owner != operator.public_key().thumbprint(crypto) => Err(Voucher::OtherOwner.into()),
+            _ => Ok(()),
+        }
     }
 
     /// This device, to whoever looks at a voucher.
@@ -473,30 +596,39 @@ impl Device {
             _ => None,
         };
         let voucher_request = match (&self.config.introduction, self.operation) {
-            (Introduction::VoucherLast { request: true }, Operation::Provision) => {
+            (Introduction::VoucherLast { request: true }, operation) if operation.issues() => {
                 let registrar = Pin::Thumbprint(message.peer().public_key().thumbprint(crypto));
                 let request = VoucherRequest { nonce: &meeting.nonce, registrar, serial: self.config.name.as_str() };
                 Some(request.sign(|message| platform.keys.sign(own.key(), message))?)
             }
             _ => None,
         };
-        let receipts: ArrayVec<&[u8], MAX_RECEIPTS> = self.durable.receipts.iter().map(Vec::as_slice).collect();
-        Ok(wire::encode(&Request {
+        let request = Request {
             txn: self.txn,
             operation: self.operation,
             counter: Counter { request: self.durable.requests, retry: 0 },
             algorithms: core::iter::once(u64::from(Algorithm::Milenage.number())).collect(),
-            state: DeviceState {
-                active: self.durable.active.as_ref().map(|active| active.epoch),
-                pending: None,
-                owner_epoch: self.durable.ownership.map_or(0, |ownership| ownership.epoch),
-                voucher_head: self.durable.ownership.map(|ownership| ownership.head),
-                last_receipt: self.durable.last_receipt,
-            },
+            state: self.durable.state(&self.txn, crypto),
             evidence: evidence.as_deref(),
-            receipts: (!receipts.is_empty()).then_some(receipts),
+            grant: self.grant.as_deref(),
+            receipts: None,
             voucher_request: voucher_request.as_deref(),
-        }))
+        };
+        if self.durable.receipts.is_empty() {
+            return Ok(wire::encode(&request));
+        }
+        // All receipts, in a summary where they do not fit.
+        let bare = wire::encode(&request);
+        let len = message.plaintext_3_len(own, &[message::ead(&bare)]).next_multiple_of(message::PADDING_CLASS);
+        let room = MAX_REQUEST.saturating_sub(len);
+        let receipts = self.signer(platform).fit(&self.durable.receipts, room)?;
+        let receipts = receipts.iter().map(Vec::as_slice).collect();
+        Ok(wire::encode(&Request { receipts: Some(receipts), ..request }))
+    }
+
+    fn signer<'a>(&self, platform: &Platform<'a>) -> Signer<'a> {
+        let Config { domain, own, .. } = &self.config;
+        Signer { domain: *domain, key: own.key(), keys: platform.keys, crypto: platform.crypto }
     }
 
     fn message_4(
@@ -521,24 +653,24 @@ impl Device {
         now: Millis,
         platform: &mut Platform<'_>,
     ) -> Result<(), Error> {
-        match wire::decode(&offer)? {
-            Offer::Package(package) if self.operation == Operation::Provision => {
-                if package.txn != self.txn {
-                    return Err(Misbehaved::WrongTransaction.into());
-                }
+        let result = match wire::decode(&offer)? {
+            Offer::Package(package) if self.operation.issues() && package.txn == self.txn => {
                 let ownership = self.entitled(&package, &meeting, session.peer(), platform)?;
-                let result = self.install(&package, ownership, &session, now, platform);
-                if result.is_err_and(is_key_store) {
-                    self.state = State::Installing(session, meeting, offer);
-                }
-                result
+                self.install(&package, ownership, &session, now, platform)
             }
-            Offer::Status(status) if self.operation == Operation::Resume => {
-                self.finish(&status.txn, status.acknowledged, platform.subscriptions)
+            Offer::Package(package) if package.txn != self.txn => return Err(Misbehaved::WrongTransaction.into()),
+            Offer::Status(status) if status.txn == self.txn => self.told(&status, &offer, &session, now, platform),
+            Offer::Status(_) => return Err(Misbehaved::WrongTransaction.into()),
+            Offer::Refusal(Refusal { txn, code, retry_after }) if txn == self.txn => {
+                self.rest(code.class(), retry_after, now);
+                return Err(Refused::Code(code).into());
             }
-            Offer::Refusal(refusal) if refusal.txn == self.txn => Err(Refused::Code(refusal.code).into()),
-            _ => Err(Misbehaved::WrongOffer.into()),
+            Offer::Package(_) | Offer::Refusal(_) => return Err(Misbehaved::WrongOffer.into()),
+        };
+        if result.is_err_and(is_key_store) {
+            self.state = State::Taking(session, meeting, offer);
         }
+        result
     }
 
     /// Whose this device is: looked at before the package is.
@@ -569,56 +701,201 @@ impl Device {
         platform: &mut Platform<'_>,
     ) -> Result<(), Error> {
         let crypto = platform.crypto;
-        let slot = self.durable.active.as_ref().map_or(Slot::A, |active| active.slot.other());
+        let slot = self.durable.free_slot();
         let offered = Offered { domain: self.config.domain, txn: &self.txn, sealed: offer.sealed, exporter: session };
         let installed = platform.usim.install(slot, &offered, crypto)?;
-        let last_epoch = self.durable.active.as_ref().map_or(0, |active| active.epoch);
-        if installed.epoch <= last_epoch
-            || installed.activation != Activation::OneShot
-            || installed.previous != Previous::None
-        {
+        let before = self.durable.active.as_ref();
+        let mode = match before {
+            None => Previous::None,
+            Some(active) if active.supi == installed.supi => Previous::Shared,
+            Some(_) => Previous::Beside,
+        };
+        let at_once = installed.activation == Activation::OneShot;
+        let last_epoch = before.map_or(0, |active| active.epoch);
+        if installed.epoch <= last_epoch || (at_once && before.is_some()) || installed.previous != mode {
             return Err(Misbehaved::WrongOffer.into());
         }
 
         // Everything that can fail comes before the commit, so that a committed credential is always announced.
-        let next = self.durable.after_install(slot, &installed, ownership, &self.txn, &self.config, platform)?;
+        let grant = self.grant.as_ref().map(|grant| crypto.sha256(&[grant]));
+        let held = Held::new(slot, &self.txn, &installed, ownership, grant);
+        let event = if at_once { Event::Activated } else { Event::Prepared };
+        let next = self.durable.install(held, event, &self.signer(platform))?;
         let receipt = next.receipts.last().ok_or(Backend::Store)?;
-        let confirm = wire::encode(&Confirm { txn: self.txn, res: installed.res.bytes(), receipt });
-        let mut channel = Channel::of_device(session, &installed.package_hash, crypto)?;
-        let confirm = channel.seal(&confirm, crypto)?;
-        self.durable.check_current(platform.subscriptions)?;
-        next.commit(Some(SlotChange::Write(slot, &installed.content)), platform.subscriptions)?;
-
-        self.durable = next;
-        self.state = State::AwaitComplete(channel);
-        let Installed { supi, epoch, algorithm, .. } = installed;
-        self.actions.push_back(Action::Installed(Subscription { id: SubscriptionId { supi, epoch }, algorithm }));
-        self.send(confirm, now);
+        let (txn, res) = (self.txn, installed.res.bytes());
+        let text = match event {
+            Event::Activated => wire::encode(&Confirm { txn, res: Some(res), receipt }),
+            _ => wire::encode(&Prepared { txn, res, receipt }),
+        };
+        let mut channel = Box::new(Channel::of_device(session, &installed.package_hash, crypto)?);
+        let record = channel.seal(&text, crypto)?;
+        self.replace(next, &[SlotChange::Write(slot, &installed.content)], platform)?;
+        if at_once {
+            self.announce();
+            self.state = State::AwaitComplete(channel);
+        } else {
+            self.actions.extend(self.durable.other.as_ref().map(|other| Action::Prepared(other.into())));
+            self.state = State::AwaitDecision(channel);
+        }
+        self.send(record, now);
         Ok(())
     }
 
+    /// A status, in place of a package.
+    fn told(
+        &mut self,
+        status: &Status,
+        encoded: &[u8],
+        session: &Session,
+        now: Millis,
+        platform: &mut Platform<'_>,
+    ) -> Result<(), Error> {
+        let allowed = match status.order {
+            // The last word on what it asked for; a new credential is none of that.
+            Order::Complete => !self.operation.issues(),
+            Order::Commit | Order::Abort => self.operation == Operation::Resume,
+            Order::Erase => {
+                self.durable.ownership.is_some_and(|owner| owner.check(session.peer(), platform.crypto).is_ok())
+            }
+        };
+        if !allowed {
+            return Err(Misbehaved::WrongOffer.into());
+        }
+        if status.order == Order::Complete {
+            self.complete(status.acknowledged, now, platform)?;
+            self.actions.push_front(Action::Told(status.standing, status.wanted));
+            return Ok(());
+        }
+        let hash = platform.crypto.sha256(&[encoded]);
+        let channel = Box::new(Channel::of_device(session, &hash, platform.crypto)?);
+        let taken = self.obey(channel, status.order, now, platform);
+        if taken.is_err_and(is_key_store) {
+            // Asked again from the offer on.
+            self.state = State::Ended;
+        } else if taken.is_ok() {
+            self.actions.push_back(Action::Told(status.standing, status.wanted));
+        }
+        taken
+    }
+
     /// An authenticated record: from here on an error is the operator's, and ends the machine.
-    fn complete(&mut self, text: &[u8], platform: &mut Platform<'_>) -> Result<(), Error> {
-        let result = wire::decode::<Complete>(text)
-            .map_err(Error::from)
-            .and_then(|complete| self.finish(&complete.txn, complete.acknowledged, platform.subscriptions));
-        match result {
-            Ok(()) => Ok(()),
-            Err(error) => self.end(Err(error)),
+    fn record(&mut self, text: &[u8], now: Millis, platform: &mut Platform<'_>) -> Result<(), Error> {
+        let state = core::mem::replace(&mut self.state, State::Ended);
+        let mut reader = Reader::new(text)?;
+        reader.array()?;
+        match (reader.unsigned()?, state) {
+            (STOPPED, _) => {
+                let Stopped { txn, code, retry_after } = wire::decode(text)?;
+                self.check_txn(&txn)?;
+                self.rest(code.class(), retry_after, now);
+                Err(Refused::Code(code).into())
+            }
+            (_, State::AwaitDecision(channel)) => {
+                let Decision { txn, verdict } = wire::decode(text)?;
+                self.check_txn(&txn)?;
+                let order = match verdict {
+                    Verdict::Commit => Order::Commit,
+                    Verdict::Abort => Order::Abort,
+                };
+                self.obey(channel, order, now, platform)
+            }
+            (_, State::AwaitComplete(_)) => {
+                let Complete { txn, acknowledged } = wire::decode(text)?;
+                self.check_txn(&txn)?;
+                self.complete(acknowledged, now, platform)
+            }
+            _ => Err(Misbehaved::UnexpectedMessage.into()),
         }
     }
 
-    /// The operator has confirmed: the credential is the device's own, and receipts it has need not be kept.
-    fn finish(&mut self, txn: &Txn, acknowledged: u64, subscriptions: &mut dyn SubscriptionStore) -> Result<(), Error> {
-        if *txn != self.txn {
-            return Err(Misbehaved::WrongTransaction.into());
+    fn check_txn(&self, txn: &Txn) -> Result<(), Misbehaved> {
+        if *txn == self.txn { Ok(()) } else { Err(Misbehaved::WrongTransaction) }
+    }
+
+    /// Does what the operator has decided, durably, and signs for it.
+    fn obey(
+        &mut self,
+        mut channel: Box<Channel>,
+        order: Order,
+        now: Millis,
+        platform: &mut Platform<'_>,
+    ) -> Result<(), Error> {
+        let signer = self.signer(platform);
+        let next = match order {
+            Order::Commit => self.durable.activate(&signer),
+            Order::Abort => self.durable.abort(&signer),
+            Order::Erase => {
+                self.durable.open.ok_or(Backend::Store.into()).and_then(|open| self.durable.erase(open, &signer))
+            }
+            Order::Complete => Err(Misbehaved::WrongOffer.into()),
+        };
+        let next = match next {
+            Ok(next) => next,
+            Err(error) => {
+                if is_key_store(error) {
+                    self.state = State::Deciding(channel, order);
+                }
+                return Err(error);
+            }
+        };
+        let receipt = next.receipts.last().ok_or(Backend::Store)?;
+        let record = channel.seal(&wire::encode(&Confirm { txn: self.txn, res: None, receipt }), platform.crypto)?;
+        self.give_up(next, platform)?;
+        match order {
+            Order::Commit => self.announce(),
+            Order::Erase => self.actions.push_back(Action::Erased),
+            Order::Abort => self.actions.push_back(Action::CalledOff),
+            Order::Complete => {}
         }
-        let next = self.durable.after_complete(acknowledged)?;
-        self.durable.check_current(subscriptions)?;
-        next.commit(None, subscriptions)?;
-        self.durable = next;
+        self.state = State::AwaitComplete(channel);
+        self.send(record, now);
+        Ok(())
+    }
+
+    /// The operator has the last word: what was kept for its sake is let go, and receipts that it has.
+    fn complete(&mut self, acknowledged: u64, now: Millis, platform: &mut Platform<'_>) -> Result<(), Error> {
+        let aborted = self.durable.stage() == Some(Stage::Aborted);
+        let next = self.durable.complete(acknowledged)?;
+        self.give_up(next, platform)?;
         self.actions.push_back(Action::Completed { acknowledged });
-        self.end(Ok(()))
+        // That it was called off is how the operation ended, and no failure of this message.
+        self.end(if aborted { Err(Refused::Aborted.into()) } else { Ok(()) }, now).or(Ok(()))
+    }
+
+    /// One commit, and slots that nothing names any more are erased in it.
+    fn give_up(&mut self, next: Durable, platform: &mut Platform<'_>) -> Result<(), Error> {
+        let gone: ArrayVec<Slot, 2> =
+            self.durable.slots().filter(|slot| next.slots().all(|held| held != *slot)).collect();
+        let changes: ArrayVec<SlotChange<'_>, 2> = gone.iter().map(|slot| SlotChange::Erase(*slot)).collect();
+        self.replace(next, &changes, platform)?;
+        gone.into_iter().for_each(|slot| platform.usim.erase(slot));
+        Ok(())
+    }
+
+    fn replace(&mut self, next: Durable, slots: &[SlotChange<'_>], platform: &mut Platform<'_>) -> Result<(), Error> {
+        self.durable.check_current(platform.subscriptions)?;
+        next.commit(slots, platform.subscriptions)?;
+        self.durable = next;
+        Ok(())
+    }
+
+    fn announce(&mut self) {
+        self.actions.extend(self.durable.active.as_ref().map(|active| Action::Installed(active.into())));
+    }
+
+    // ------------------------------------------------------------------------------------------ when to come back
+
+    /// Names the moment of the next attempt, if one makes sense. Each pause is longer than the one before, until something
+    /// is settled, and some device's own part longer than another's.
+    fn rest(&mut self, class: Class, at_least: Option<u32>, now: Millis) {
+        if !class.is_worth_repeating() {
+            return;
+        }
+        let attempts = self.durable.requests.saturating_sub(self.durable.settled).saturating_sub(1);
+        let pause = FIRST_REST.saturating_mul(1 << attempts.min(MAX_DOUBLINGS));
+        let pause = pause.max(u64::from(at_least.unwrap_or_default()).saturating_mul(1_000));
+        let more = pause.saturating_mul(u64::from(self.jitter)) >> 16;
+        self.actions.push_back(Action::StartAgainAt(now.after(pause.saturating_add(more))));
     }
 
     // ------------------------------------------------------------------------------------------ sending
@@ -637,12 +914,21 @@ impl Device {
         self.actions.push_back(Action::WakeAt(self.deadline));
     }
 
-    fn end(&mut self, result: Result<(), Error>) -> Result<(), Error> {
+    fn end(&mut self, result: Result<(), Error>, now: Millis) -> Result<(), Error> {
         self.state = State::Ended;
+        match result {
+            // A refusal has said it already.
+            Ok(())
+            | Err(Error::Refused(Refused::Code(_) | Refused::Aborted) | Error::Misuse(_) | Error::Declined(_)) => {}
+            Err(_) => self.rest(Class::Retry, None, now),
+        }
         self.actions.push_back(Action::Finished(result));
         result
     }
 }
+
+/// Number of a [`Stopped`] record.
+const STOPPED: u64 = 7;
 
 /// message_1, naming `suites`, of which it proposes the last; and what opens the voucher in the answer.
 fn propose(
@@ -669,19 +955,47 @@ fn propose(
     Ok((handshake, message_1, concealed.map(|(_, secret)| secret)))
 }
 
-/// What a device's store says it has: the subscription, and whether the operator has confirmed it. `None` on a device
-/// without one.
+impl From<&Held> for Subscription {
+    fn from(held: &Held) -> Self {
+        Self { id: SubscriptionId { supi: held.supi, epoch: held.epoch }, algorithm: held.algorithm }
+    }
+}
+
+/// What a device's store says it has: the newest subscription that it may use, and whether the operator has said that this
+/// is complete. `None` on a device without one.
 ///
 /// # Errors
 /// [`Backend::Store`].
 pub fn subscription(subscriptions: &dyn SubscriptionStore) -> Result<Option<(Subscription, bool)>, Backend> {
-    Ok(Durable::load(subscriptions)?.active.map(|active| {
-        let Active { supi, epoch, algorithm, confirmed, .. } = active;
-        (Subscription { id: SubscriptionId { supi, epoch }, algorithm }, confirmed)
-    }))
+    let durable = Durable::load(subscriptions)?;
+    Ok(durable.active.as_ref().map(|active| (active.into(), durable.stage() != Some(Stage::Activated))))
 }
 
-/// Answers a challenge of the network with the subscription in use. The SQN is durable before the answer is returned.
+/// The subscription to attach with: the newest; unless attaching with it has failed three times while the one before is still
+/// there, which then gets its turn.
+///
+/// # Errors
+/// [`Backend::Store`].
+pub fn in_use(subscriptions: &dyn SubscriptionStore) -> Result<Option<Subscription>, Backend> {
+    Ok(Durable::load(subscriptions)?.in_use().map(Into::into))
+}
+
+/// The network did not let the device attach with the subscription in use. Counts only while there is another one to fall back
+/// to, and is durable then; by attempts, because a device may not have a clock.
+///
+/// # Errors
+/// [`Backend::Store`].
+pub fn attach_failed(subscriptions: &mut dyn SubscriptionStore) -> Result<(), Backend> {
+    let mut durable = Durable::load(subscriptions)?;
+    if durable.before().is_none() {
+        return Ok(());
+    }
+    durable.failures = durable.failures.wrapping_add(1);
+    durable.commit(&[], subscriptions)
+}
+
+/// Answers a challenge of the network with the subscription in use, under whichever of its keys it was made. The SQN is
+/// durable before the answer is returned.
 ///
 /// # Errors
 /// [`Misuse::NotNow`] without a subscription; [`Backend`].
@@ -689,168 +1003,19 @@ pub fn authenticate(
     challenge: &Challenge,
     subscriptions: &mut dyn SubscriptionStore,
     usim: &mut dyn Usim,
-) -> Result<aka::Answer, Error> {
+) -> Result<Answer, Error> {
     let durable = Durable::load(subscriptions)?;
-    let active = durable.active.as_ref().ok_or(Misuse::NotNow("the device has no subscription"))?;
-    let content: SecretBytes = subscriptions.slot(active.slot)?.ok_or(Backend::Store)?;
-    let (answer, content) = usim.authenticate(active.slot, &content, challenge)?;
-    if let Some(content) = content {
-        durable.commit(Some(SlotChange::Write(active.slot, &content)), subscriptions)?;
-    }
-    Ok(answer)
-}
-
-// ------------------------------------------------------------------------------------------ what is durable
-
-/// The commit record.
-#[derive(Clone, Debug, Default)]
-struct Durable {
-    requests: u32,
-    txn: Option<Txn>,
-    active: Option<Active>,
-    ownership: Option<Ownership>,
-    receipts_made: u64,
-    last_receipt: Option<Hash>,
-    receipts: Vec<Vec<u8>>,
-}
-
-wire_array! {
-    /// The credential in use.
-    #[derive(Clone, Debug)]
-    struct Active {
-        slot: Slot,
-        supi: Supi,
-        epoch: u32,
-        algorithm: Algorithm,
-        txn: Txn,
-        package_hash: Hash,
-        confirmed: bool,
-    }
-}
-
-wire_map! {
-    /// The commit record's form in the store.
-    struct Record<'a> {
-        1 => requests: u32,
-        2 => txn: Option<Txn>,
-        3 => active: Option<Active>,
-        4 => ownership: Option<Ownership>,
-        5 => receipts_made: u64,
-        6 => last_receipt: Option<Hash>,
-        7 => receipts: ArrayVec<&'a [u8], MAX_RECEIPTS>,
-    }
-}
-
-impl Wire<'_> for Slot {
-    fn write(&self, writer: &mut Writer<'_>) {
-        writer.unsigned(match self {
-            Self::A => 0,
-            Self::B => 1,
-        });
-    }
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        match reader.unsigned()? {
-            0 => Ok(Self::A),
-            1 => Ok(Self::B),
-            _ => Err(Malformed::OutOfRange),
+    let mut refused = Err(Misuse::NotNow("the device has no subscription").into());
+    for held in durable.answering() {
+        let content: SecretBytes = subscriptions.slot(held.slot)?.ok_or(Backend::Store)?;
+        let (answer, content) = usim.authenticate(held.slot, &content, challenge)?;
+        if let Some(content) = content {
+            durable.commit(&[SlotChange::Write(held.slot, &content)], subscriptions)?;
         }
-    }
-}
-
-impl Durable {
-    fn load(subscriptions: &dyn SubscriptionStore) -> Result<Self, Backend> {
-        let Some(bytes) = subscriptions.record()? else { return Ok(Self::default()) };
-        let record: Record<'_> = wire::decode(&bytes).map_err(|_| Backend::Store)?;
-        Ok(Self {
-            requests: record.requests,
-            txn: record.txn,
-            active: record.active,
-            ownership: record.ownership,
-            receipts_made: record.receipts_made,
-            last_receipt: record.last_receipt,
-            receipts: record.receipts.iter().map(|receipt| receipt.to_vec()).collect(),
-        })
-    }
-
-    /// That nobody has started another machine on this store: what it was offered would be written over.
-    fn check_current(&self, subscriptions: &dyn SubscriptionStore) -> Result<(), Error> {
-        if Self::load(subscriptions)?.requests == self.requests {
-            Ok(())
-        } else {
-            Err(Misuse::NotNow("another machine was started on this store").into())
+        if !matches!(answer, Answer::MacFailure) {
+            return Ok(answer);
         }
+        refused = Ok(answer);
     }
-
-    fn commit(&self, slot: Option<SlotChange<'_>>, subscriptions: &mut dyn SubscriptionStore) -> Result<(), Backend> {
-        let record = wire::encode(&Record {
-            requests: self.requests,
-            txn: self.txn,
-            active: self.active.clone(),
-            ownership: self.ownership,
-            receipts_made: self.receipts_made,
-            last_receipt: self.last_receipt,
-            receipts: self.receipts.iter().map(Vec::as_slice).collect(),
-        });
-        subscriptions.commit(Commit { slot, record: &record })
-    }
-
-    /// The record that makes an installed credential the active one and its operator the owner, with a receipt for it.
-    fn after_install(
-        &self,
-        slot: Slot,
-        installed: &Installed,
-        ownership: Ownership,
-        txn: &Txn,
-        config: &Config,
-        platform: &Platform<'_>,
-    ) -> Result<Self, Error> {
-        let crypto = platform.crypto;
-        let mut next = self.clone();
-        if next.receipts.len() >= MAX_RECEIPTS {
-            return Err(Misuse::NotNow("sixteen receipts are waiting to be acknowledged").into());
-        }
-        next.receipts_made = next.receipts_made.saturating_add(1);
-        let receipt = Receipt {
-            domain: config.domain,
-            sequence: next.receipts_made,
-            previous: next.last_receipt,
-            txn: *txn,
-            event: Event::Activated,
-            supi_hash: message::supi_hash(txn, &installed.supi, crypto),
-            epoch: installed.epoch,
-            package_hash: installed.package_hash,
-            owner_epoch: ownership.epoch,
-        }
-        .sign(|message| platform.keys.sign(config.own.key(), message))?;
-        next.last_receipt = Some(crypto.sha256(&[&receipt]));
-        next.receipts.push(receipt);
-        next.ownership = Some(ownership);
-        next.active = Some(Active {
-            slot,
-            supi: installed.supi,
-            epoch: installed.epoch,
-            algorithm: installed.algorithm,
-            txn: *txn,
-            package_hash: installed.package_hash,
-            confirmed: false,
-        });
-        Ok(next)
-    }
-
-    /// The record after the operator has confirmed, and acknowledged receipts up to a number.
-    fn after_complete(&self, acknowledged: u64) -> Result<Self, Error> {
-        let mut next = self.clone();
-        let waiting = u64::try_from(next.receipts.len()).map_err(|_| Backend::Store)?;
-        let before_first = next.receipts_made.checked_sub(waiting).ok_or(Backend::Store)?;
-        if acknowledged > next.receipts_made {
-            return Err(Misbehaved::WrongReceipt.into());
-        }
-        let done = usize::try_from(acknowledged.saturating_sub(before_first)).map_err(|_| Backend::Store)?;
-        next.receipts.drain(..done.min(next.receipts.len()));
-        next.txn = None;
-        if let Some(active) = &mut next.active {
-            active.confirmed = true;
-        }
-        Ok(next)
-    }
+    refused
 }

@@ -1,0 +1,595 @@
+//! All that an operator knows of one device: what its log entries add up to.
+//!
+//! ```text
+//! log      1 Offered   2 Prepared   3 Decided   4 Ended   5 Cleared …
+//! account  ──apply──▶  ──apply──▶   ──apply──▶  …          one row of the caller's database, written with the entry
+//!
+//! a transaction:  Offered ─┬─────────────────────────────────────▶ Ended(Activated)        one-shot
+//!                          ├─▶ Prepared ─┬─▶ Decided(commit) ────▶ Ended(Activated)        two-phase
+//!                          └─────────────┴─▶ Decided(abort) ─────▶ Ended(Aborted)
+//! ```
+//!
+//! [`Account::apply`] is the one place that says which entry may follow on which: never commit and abort for one transaction,
+//! epochs that only grow, nothing in place of an offer that the device may have stored. It wants entries in the order of
+//! their numbers, so of two sessions that both mean to go on from here only one can; and it takes the last one twice, for a
+//! database that did not say whether it had written it.
+
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    log::{Barred, LogEntry, Offered, Proof, Recovered, Released, Signed, What},
+    message::{Operation, Standing, Verdict},
+    question::Visitor,
+    receipt::{Event, Fault, Head, History, Receipt},
+    watch::{Alarm, Refusal, Watch},
+};
+use crate::{
+    credential::{Activation, Previous, Txn, Wrapped},
+    crypto::{Crypto, Hash},
+    error::{Code, Error},
+};
+
+/// SUPIs that the core still has to forget, at most; with more of them nothing new is issued.
+pub const MAX_LEFTOVERS: usize = 4;
+
+/// What an operator knows of a device. A row of its database, made by [`Account::default`] for a device that is new.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Account {
+    watch: Watch,
+    /// Number of the last entry.
+    revision: u64,
+    /// Hash of it.
+    #[serde(with = "serde_bytes")]
+    last: Option<Hash>,
+    /// The highest epoch that was ever offered, or that the device has signed for.
+    epoch: u32,
+    receipts: Head,
+    open: Option<Deal>,
+    active: Option<Credential>,
+    leftovers: Vec<String>,
+    ended: Option<(Txn, Event)>,
+    standing: Standing,
+    released: Option<Released>,
+    wanted: Option<Operation>,
+    cleaned: bool,
+}
+
+/// A transaction that is not over.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Deal {
+    /// What the device asked for.
+    pub operation: Operation,
+    /// What it was offered.
+    pub credential: Credential,
+    /// Whether the device uses it at once.
+    pub activation: Activation,
+    /// What becomes of the one in use.
+    pub previous: Previous,
+    /// Its secrets; not there if the log has lost them, and the core has them.
+    pub wrapped: Option<Wrapped>,
+    /// How far it has come.
+    pub stage: Stage,
+}
+
+/// How far a transaction has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Offered; whether the device has it is not known.
+    Offered,
+    /// The device has signed that it has it, beside the one in use.
+    Prepared,
+    /// It is to be used.
+    Committed,
+    /// It is not to be used.
+    Aborted,
+}
+
+/// A credential, without its secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Credential {
+    /// The transaction that made it.
+    #[serde(with = "serde_bytes")]
+    pub txn: Txn,
+    /// The subscription's SUPI, digits only.
+    pub supi: String,
+    /// Its epoch.
+    pub epoch: u32,
+    /// SHA-256 over the sealed package.
+    #[serde(with = "serde_bytes")]
+    pub package_hash: Hash,
+    /// The owner epoch that it was given in.
+    pub owner_epoch: u32,
+    /// Hash of the voucher's last entry.
+    #[serde(with = "serde_bytes")]
+    pub voucher_head: Option<Hash>,
+    /// SHA-256 over the grant that it was asked for with.
+    #[serde(with = "serde_bytes")]
+    pub grant: Option<Hash>,
+    /// [Fingerprint](crate::credential::fingerprint) of K.
+    #[serde(with = "serde_bytes")]
+    pub fingerprint: Hash,
+}
+
+/// That a request was held against what is known of its device. Made by [`Account::admit`] and by nothing else:
+///
+/// ```compile_fail,E0451
+/// use remote_provisioning::provisioning::account::{Account, Admitted};
+///
+/// fn forge(admitted: Admitted) -> Admitted {
+///     Admitted { account: Account::default(), ..admitted }
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    account: Account,
+    /// Receipts that came with the request and the log does not have.
+    proof: Option<Proof>,
+    /// What they say.
+    receipts: Vec<Receipt>,
+    /// What the next receipt has to follow on.
+    line: Line,
+}
+
+/// Where a device's line of receipts ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    /// `None` if the log has lost the last one.
+    pub(super) sequence: Option<u64>,
+    pub(super) hash: Option<Hash>,
+}
+
+impl Admitted {
+    /// The account to store.
+    pub const fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Whether it is about this request.
+    pub(super) fn is_for(&self, visitor: &Visitor) -> bool {
+        self.account.watch.is_at(visitor)
+    }
+
+    pub(super) fn into_parts(self) -> (Account, Option<Proof>, Vec<Receipt>, Line) {
+        let Self { account, proof, receipts, line } = self;
+        (account, proof, receipts, line)
+    }
+}
+
+/// Whether an entry changed anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It did: store the account, and append the entry.
+    Now,
+    /// It was the last one already.
+    Before,
+}
+
+/// Why an entry does not follow on the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// Another session has gone on from here in the meantime.
+    #[error("another session was first")]
+    Overtaken,
+    /// The entry contradicts what was logged before.
+    #[error("the entry contradicts the log")]
+    Contradiction,
+}
+
+impl Conflict {
+    /// What the device is told.
+    pub const fn code(self) -> Code {
+        match self {
+            Self::Overtaken => Code::TryLater,
+            Self::Contradiction => Code::Conflict,
+        }
+    }
+}
+
+impl Account {
+    /// Holds a request, and the receipts in it, against what is known, and gives the account as it is to be with the request.
+    /// Store it, by compare-and-set, before it is used: of two devices that show one counter only one may get through.
+    ///
+    /// # Errors
+    /// [`Refusal`]: on an alarm, log [`What::Quarantined`].
+    pub fn admit(&self, visitor: &Visitor, crypto: &dyn Crypto) -> Result<Admitted, Refusal> {
+        let account = Self { watch: self.watch.admit(visitor)?, ..self.clone() };
+        let (history, proof) = self.hand_in(visitor, crypto)?;
+        let last = visitor.state.last_receipt;
+        // Receipts that were acknowledged and then lost: the log was restored, and takes up the line where it is.
+        let line = match history.head.hash == last {
+            true => Line { sequence: Some(history.head.sequence), hash: last },
+            false if visitor.receipts.is_empty() => Line { sequence: None, hash: last },
+            false => return Err(Refusal::Alarm(Alarm::Receipts)),
+        };
+        Ok(Admitted { account, proof, receipts: history.receipts, line })
+    }
+
+    fn hand_in(&self, visitor: &Visitor, crypto: &dyn Crypto) -> Result<(History, Option<Proof>), Refusal> {
+        let mut history = History::after(self.receipts);
+        let (entries, key) = (|| visitor.receipts.iter().map(Vec::as_slice), visitor.device.public_key());
+        match history.extend(entries(), key, crypto) {
+            Ok(()) => {}
+            Err(Fault::Gap { .. }) => {
+                history = History::from_first(entries(), key, crypto).map_err(|_| Refusal::Alarm(Alarm::Receipts))?;
+            }
+            Err(Fault::Fork { .. } | Fault::NotAuthentic { .. }) => return Err(Refusal::Alarm(Alarm::Receipts)),
+        }
+        let receipts = visitor.receipts.iter().cloned().map(Into::into).collect();
+        let proof = (history.head != self.receipts).then_some(Proof { receipts, head: history.head });
+        // What the log has already can be what this request is about.
+        history.receipts = entries().filter_map(|entry| Receipt::verify(entry, key, crypto).ok()).collect();
+        Ok((history, proof))
+    }
+
+    /// The next entry about this device.
+    pub fn entry(&self, device: &str, what: What) -> LogEntry {
+        LogEntry { device: device.to_string(), number: self.revision.saturating_add(1), what }
+    }
+
+    /// Takes an entry in. Whoever answers [`Question::Log`](super::Question::Log) does this in the transaction that appends it.
+    ///
+    /// # Errors
+    /// [`Conflict`]; the account has not changed. [`Backend::Store`] if memory runs out.
+    pub fn apply(&mut self, entry: &LogEntry, crypto: &dyn Crypto) -> Result<Applied, Conflict> {
+        let hash = entry.to_cbor().map_err(|_| Conflict::Contradiction)?;
+        let hash = Some(crypto.sha256(&[&hash]));
+        if entry.number == self.revision && hash == self.last {
+            return Ok(Applied::Before);
+        }
+        if self.revision.checked_add(1) != Some(entry.number) {
+            return Err(Conflict::Overtaken);
+        }
+        let mut next = self.clone();
+        next.take_in(&entry.what)?;
+        next.revision = entry.number;
+        next.last = hash;
+        *self = next;
+        Ok(Applied::Now)
+    }
+
+    /// Takes in what the log has and this account does not: after a crash, or to make an account from its log.
+    ///
+    /// # Errors
+    /// As [`Account::apply`], for the first entry that does not follow.
+    pub fn replay<'a>(
+        &mut self,
+        entries: impl IntoIterator<Item = &'a LogEntry>,
+        crypto: &dyn Crypto,
+    ) -> Result<(), Conflict> {
+        let mut entries = entries.into_iter().filter(|entry| entry.number > self.revision).collect::<Vec<_>>();
+        entries.sort_by_key(|entry| entry.number);
+        entries.into_iter().try_for_each(|entry| self.apply(entry, crypto).map(drop))
+    }
+
+    fn take_in(&mut self, what: &What) -> Result<(), Conflict> {
+        match what {
+            What::Offered(offered) => self.offered(offered),
+            What::Prepared(signed) => {
+                self.signed(signed)?;
+                match &mut self.open {
+                    Some(deal) if deal.is(&signed.txn, Stage::Offered) && deal.activation == Activation::TwoPhase => {
+                        deal.stage = Stage::Prepared;
+                        Ok(())
+                    }
+                    _ => Err(Conflict::Contradiction),
+                }
+            }
+            What::Decided { txn, verdict } => self.decided(txn, *verdict),
+            What::Ended(signed) => {
+                self.signed(signed)?;
+                self.ended(signed)
+            }
+            What::Recovered(recovered) => self.recovered(recovered),
+            What::Received(proof) => {
+                self.receipts = proof.head;
+                Ok(())
+            }
+            What::Cleared { supi } => {
+                self.leftovers.retain(|leftover| leftover != supi);
+                Ok(())
+            }
+            What::Barred(barred) => self.barred(*barred),
+            What::Reinstated => match self.standing {
+                Standing::Suspended | Standing::Revoked => {
+                    self.standing = Standing::InService;
+                    Ok(())
+                }
+                _ => Err(Conflict::Contradiction),
+            },
+            What::Wanted(operation) => {
+                self.wanted = Some(*operation);
+                Ok(())
+            }
+            What::Released(released) => {
+                if released.owner_epoch <= self.watch.owner_epoch() || self.open.is_some() {
+                    return Err(Conflict::Contradiction);
+                }
+                self.released = Some(*released);
+                Ok(())
+            }
+            What::Quarantined { alarm, .. } => {
+                self.watch.quarantine(*alarm);
+                Ok(())
+            }
+            What::Cleaned => {
+                // The device that comes next is taken as it is.
+                self.watch = Watch::default();
+                self.receipts = Head::default();
+                self.cleaned = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn offered(&mut self, offered: &Offered) -> Result<(), Conflict> {
+        let superseding = self.open.as_ref().is_none_or(|deal| deal.stage == Stage::Offered);
+        let stands = matches!(self.standing, Standing::InService | Standing::Retired) && self.released.is_none();
+        if !superseding || !stands || offered.epoch <= self.epoch || self.is_full() {
+            return Err(Conflict::Contradiction);
+        }
+        if offered.counter != self.watch.counter() {
+            return Err(Conflict::Overtaken);
+        }
+        // The core may know the SUPI of an offer that nobody took.
+        if let Some(before) = self.open.take().filter(|deal| !self.names(&deal.credential.supi, &offered.supi)) {
+            add(&mut self.leftovers, before.credential.supi);
+        }
+        self.epoch = offered.epoch;
+        self.standing = Standing::InService;
+        self.open = Some(Deal::from(offered));
+        Ok(())
+    }
+
+    /// Whether a SUPI is still needed when `next` is offered.
+    fn names(&self, supi: &str, next: &str) -> bool {
+        supi == next || self.active.as_ref().is_some_and(|active| active.supi == supi)
+    }
+
+    /// What a device signs, it signs in the session that was admitted last.
+    fn signed(&mut self, signed: &Signed) -> Result<(), Conflict> {
+        if signed.counter != self.watch.counter() {
+            return Err(Conflict::Overtaken);
+        }
+        self.receipts = signed.proof.head;
+        Ok(())
+    }
+
+    fn decided(&mut self, txn: &Txn, verdict: Verdict) -> Result<(), Conflict> {
+        let is_active = self.is_active(txn);
+        match &mut self.open {
+            Some(deal) if deal.credential.txn == *txn => {
+                deal.stage = match (deal.stage, verdict) {
+                    (Stage::Prepared, Verdict::Commit) => Stage::Committed,
+                    (Stage::Offered | Stage::Prepared, Verdict::Abort) => Stage::Aborted,
+                    _ => return Err(Conflict::Contradiction),
+                };
+                Ok(())
+            }
+            // The log has lost it, and the core does not have it.
+            _ if verdict == Verdict::Abort && !is_active => {
+                self.ended = Some((*txn, Event::Aborted));
+                Ok(())
+            }
+            _ => Err(Conflict::Contradiction),
+        }
+    }
+
+    fn ended(&mut self, signed: &Signed) -> Result<(), Conflict> {
+        match signed.event {
+            Event::Activated => {
+                // A device activates what it was told to: if the log does not know of that, it was restored.
+                let deal = self.open.take().filter(|deal| deal.credential.txn == signed.txn);
+                let deal = deal.filter(|deal| deal.stage != Stage::Aborted).ok_or(Conflict::Contradiction)?;
+                if self.wanted == Some(deal.operation) {
+                    self.wanted = None;
+                }
+                self.activate(deal.credential);
+                Ok(())
+            }
+            Event::Aborted => {
+                match self.open.take() {
+                    Some(deal) if deal.is(&signed.txn, Stage::Aborted) => {}
+                    _ => return Err(Conflict::Contradiction),
+                }
+                self.ended = Some((signed.txn, Event::Aborted));
+                Ok(())
+            }
+            Event::Erased => {
+                self.standing = match self.standing {
+                    Standing::RevokedUnreachable | Standing::Revoked => Standing::Revoked,
+                    Standing::Retiring | Standing::Retired => Standing::Retired,
+                    Standing::InService | Standing::Suspended => return Err(Conflict::Contradiction),
+                };
+                let gone = self.active.take().into_iter().chain(self.open.take().map(|deal| deal.credential));
+                gone.for_each(|credential| add(&mut self.leftovers, credential.supi));
+                self.watch.erase();
+                self.ended = Some((signed.txn, Event::Erased));
+                Ok(())
+            }
+            Event::Prepared => Err(Conflict::Contradiction),
+        }
+    }
+
+    fn activate(&mut self, credential: Credential) {
+        let Credential { epoch, owner_epoch, voucher_head, .. } = credential;
+        self.watch.confirm(epoch, owner_epoch, voucher_head);
+        self.epoch = self.epoch.max(epoch);
+        self.leftovers.retain(|leftover| *leftover != credential.supi);
+        if let Some(before) = self.active.take().filter(|before| before.supi != credential.supi) {
+            add(&mut self.leftovers, before.supi);
+        }
+        self.active = Some(credential);
+        self.ended = None;
+        self.cleaned = false;
+    }
+
+    fn recovered(&mut self, recovered: &Recovered) -> Result<(), Conflict> {
+        if recovered.counter != self.watch.counter() {
+            return Err(Conflict::Overtaken);
+        }
+        self.receipts = recovered.proof.head;
+        let credential = Credential::from(recovered);
+        match recovered.event {
+            Event::Activated => {
+                self.open = None;
+                self.activate(credential);
+            }
+            // It is in the core: so it was prepared, and is to be used.
+            Event::Prepared => {
+                self.epoch = self.epoch.max(credential.epoch);
+                self.open = Some(Deal {
+                    operation: Operation::Resume,
+                    credential,
+                    activation: Activation::TwoPhase,
+                    previous: Previous::None,
+                    wrapped: None,
+                    stage: Stage::Committed,
+                });
+            }
+            Event::Aborted | Event::Erased => return Err(Conflict::Contradiction),
+        }
+        Ok(())
+    }
+
+    const fn barred(&mut self, barred: Barred) -> Result<(), Conflict> {
+        let holds = self.active.is_some() || self.open.is_some();
+        self.standing = match (self.standing, barred) {
+            (Standing::InService, Barred::Suspended) => Standing::Suspended,
+            // There is nothing on the device that it would have to sign for.
+            (Standing::InService | Standing::Suspended | Standing::Retiring, Barred::Revoked) if !holds => {
+                Standing::Revoked
+            }
+            (Standing::InService | Standing::Suspended | Standing::Retiring, Barred::Revoked) => {
+                Standing::RevokedUnreachable
+            }
+            (Standing::Retired, Barred::Revoked) => Standing::Revoked,
+            (Standing::InService | Standing::Suspended, Barred::Retiring) => Standing::Retiring,
+            _ => return Err(Conflict::Contradiction),
+        };
+        Ok(())
+    }
+
+    /// What is watched of the device.
+    pub const fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// Number of the last log entry about it.
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The epoch of the next offer, for a device that says it has these.
+    pub(super) fn next_epoch(&self, visitor: &Visitor) -> Option<u32> {
+        let state = &visitor.state;
+        let held = state.active.max(state.pending).unwrap_or_default();
+        self.epoch.max(held).checked_add(1)
+    }
+
+    /// Where the line of receipts ends that the log has.
+    pub const fn receipts(&self) -> Head {
+        self.receipts
+    }
+
+    /// The transaction that is open.
+    pub const fn open(&self) -> Option<&Deal> {
+        self.open.as_ref()
+    }
+
+    /// The credential that the device has signed for last.
+    pub const fn active(&self) -> Option<&Credential> {
+        self.active.as_ref()
+    }
+
+    /// SUPIs that the core has still to forget.
+    pub fn leftovers(&self) -> &[String] {
+        &self.leftovers
+    }
+
+    /// Whether the core has to forget something before anything new is issued.
+    pub(super) const fn is_full(&self) -> bool {
+        self.leftovers.len() >= MAX_LEFTOVERS
+    }
+
+    /// How the subscription stands.
+    pub const fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// The next owner, if the device was released.
+    pub const fn released(&self) -> Option<&Released> {
+        self.released.as_ref()
+    }
+
+    /// What the operator would like the device to ask for.
+    pub const fn wanted(&self) -> Option<Operation> {
+        self.wanted
+    }
+
+    /// Whether a person has looked, and the device was not here since.
+    pub const fn cleaned(&self) -> bool {
+        self.cleaned
+    }
+
+    /// The transaction that ended without a new credential, if none came after it.
+    pub(super) const fn last_ended(&self) -> Option<(Txn, Event)> {
+        self.ended
+    }
+
+    pub(super) fn is_active(&self, txn: &Txn) -> bool {
+        self.active.as_ref().is_some_and(|active| active.txn == *txn)
+    }
+}
+
+fn add(leftovers: &mut Vec<String>, supi: String) {
+    if !leftovers.contains(&supi) {
+        leftovers.push(supi);
+    }
+}
+
+impl Deal {
+    fn is(&self, txn: &Txn, stage: Stage) -> bool {
+        self.credential.txn == *txn && self.stage == stage
+    }
+}
+
+impl From<&Offered> for Deal {
+    fn from(offered: &Offered) -> Self {
+        Self {
+            operation: offered.operation,
+            credential: Credential {
+                txn: offered.txn,
+                supi: offered.supi.clone(),
+                epoch: offered.epoch,
+                package_hash: offered.package_hash,
+                owner_epoch: offered.owner_epoch,
+                voucher_head: Some(offered.voucher_head),
+                grant: offered.grant,
+                fingerprint: offered.fingerprint,
+            },
+            activation: offered.activation,
+            previous: offered.previous,
+            wrapped: Some(offered.wrapped.clone()),
+            stage: Stage::Offered,
+        }
+    }
+}
+
+impl From<&Recovered> for Credential {
+    fn from(recovered: &Recovered) -> Self {
+        let Recovered { txn, epoch, package_hash, owner_epoch, voucher_head, grant, fingerprint, .. } = *recovered;
+        Self { txn, supi: recovered.supi.clone(), epoch, package_hash, owner_epoch, voucher_head, grant, fingerprint }
+    }
+}
+
+impl From<Conflict> for Error {
+    fn from(conflict: Conflict) -> Self {
+        Self::Declined(conflict.code())
+    }
+}

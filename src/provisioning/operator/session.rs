@@ -1,0 +1,514 @@
+//! What an operator does with a device that it knows: one table.
+//!
+//! ```text
+//! the device shows   the log says        then
+//! ────────────────   ─────────────────   ───────────────────────────────────────────────────────────────
+//! nothing new        offered, one-shot   put into the core, then send the package
+//! nothing new        offered             send the package
+//! prepared           offered             log Prepared
+//! prepared           prepared            put into the core; if it does not say yes, read it back
+//!                                        it accepts the new K: log commit      it does not: log abort
+//! prepared           committed           send commit
+//! prepared           aborted             send abort
+//! activated          not ended           put into the core (again), log Ended, send complete
+//! aborted            not ended           log abort, log Ended, send complete
+//! erased             barred              log Ended, send complete
+//! any of these       nothing of it       ask the core what is left of it: log Recovered, or abort
+//! uses a credential  not ended           put into the core (again), log Ended, then as above
+//! ```
+//!
+//! [`Session::step`] is that table. It looks at the account, at what the device has signed and at what the core has said, and
+//! at nothing else: whichever session comes next, on whichever server, goes on where the log is. The machine carries the
+//! step out and comes back.
+
+use alloc::{boxed::Box, string::ToString, vec::Vec};
+
+use super::{Desk, Entitled};
+use crate::{
+    aka::Output,
+    credential::{Activation, Algorithm, Previous},
+    crypto::{self, Crypto, Hash},
+    edhoc::responder,
+    error::{Backend, Code, Error, Misbehaved},
+    identity::{Domain, Supi},
+    provisioning::{
+        account::{Account, Credential, Deal, Line, Stage},
+        log::{Barred, LogEntry, Proof, Recovered, Signed, What},
+        message::{Confirm, Operation, Order, Prepared, Standing, Verdict},
+        question::{CoreCredential, Lost, Visitor},
+        receipt::{self, Event, Head, Receipt},
+        record::Channel,
+    },
+    wire,
+};
+
+/// A device that was admitted.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) domain: Domain,
+    pub(super) link: Link,
+    pub(super) visitor: Visitor,
+    pub(super) account: Account,
+    /// Receipts that the log does not have yet.
+    pub(super) proof: Option<Proof>,
+    /// What the device's next receipt has to follow on.
+    pub(super) line: Line,
+    /// What the device has signed last about this transaction.
+    pub(super) shown: Option<Receipt>,
+    pub(super) core: Core,
+    /// What it would get a credential on; until it is drawn up.
+    pub(super) entitled: Option<Entitled>,
+    pub(super) package: Option<Box<Sealed>>,
+    /// What the device has to sign next.
+    pub(super) expected: Option<Event>,
+    /// The last word is out; what is left is clearing up.
+    pub(super) over: bool,
+    /// The core has forgotten the first leftover, and the log does not know.
+    pub(super) cleared: bool,
+}
+
+/// How a session reaches the device.
+#[derive(Debug)]
+pub(super) enum Link {
+    /// message_4 is still to come.
+    Opening(Box<responder::Message3Accepted>),
+    Open(Box<Channel>),
+    /// Nothing more is said.
+    Closed,
+}
+
+/// What the core has said in this session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Core {
+    Silent,
+    /// It was asked to accept the new K, and gave this answer; perhaps it does.
+    Unsure(Code),
+    Accepts,
+    Lacks(Code),
+    Barred,
+    /// What it has of a transaction that the log lost.
+    Recovered(Option<(Supi, Hash)>),
+}
+
+/// A package that is ready to go.
+pub(super) struct Sealed {
+    pub(super) package: Vec<u8>,
+    pub(super) voucher: Option<Vec<u8>>,
+    pub(super) xres: Output,
+    /// The device gave another RES: it does not have this K.
+    pub(super) refuted: bool,
+}
+
+/// Without XRES: nobody is to know it before the device has said it.
+impl core::fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Sealed").field("refuted", &self.refuted).finish_non_exhaustive()
+    }
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub(super) enum Step {
+    Issue,
+    Log(Box<What>),
+    Put,
+    Read(Supi),
+    Recover(Lost),
+    Bar(Supi),
+    Remove(Supi),
+    Package,
+    Say(Order),
+    Refuse(Code),
+    End,
+}
+
+/// What the log says about a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    Nothing,
+    Open(Stage),
+    Active,
+    Ended(Event),
+}
+
+impl Session {
+    /// The table.
+    pub(super) fn step(&self, crypto: &dyn Crypto) -> Result<Step, Error> {
+        if self.over {
+            return self.clear();
+        }
+        if let Some(deal) = self.overtaken_deal(crypto) {
+            return self.activated(deal);
+        }
+        let Some(shown) = &self.shown else {
+            return if self.is_barred_for_good() { Ok(self.erase()) } else { self.wish(crypto) };
+        };
+        match (shown.event, self.known()) {
+            (Event::Erased, known) => self.erased(known),
+            _ if self.is_barred_for_good() => Ok(self.erase()),
+            (Event::Prepared, known) => self.prepared(known, shown, crypto),
+            (Event::Activated, Known::Open(stage)) if stage != Stage::Aborted => {
+                self.activated(self.account.open().ok_or(Backend::Store)?)
+            }
+            (Event::Activated, Known::Active) | (Event::Aborted, Known::Ended(Event::Aborted)) => Ok(self.close()),
+            (Event::Activated, Known::Nothing) => self.recover(shown, crypto),
+            (Event::Aborted, Known::Open(Stage::Offered | Stage::Prepared) | Known::Nothing) => {
+                Ok(self.decide(Verdict::Abort))
+            }
+            (Event::Aborted, Known::Open(Stage::Aborted)) => {
+                Ok(Step::Log(Box::new(What::Ended(self.signed(&self.visitor.txn, Event::Aborted)))))
+            }
+            (Event::Activated | Event::Aborted, _) => Ok(Step::Refuse(Code::Conflict)),
+        }
+    }
+
+    /// Nothing is signed yet: it is the operation that counts.
+    fn wish(&self, crypto: &dyn Crypto) -> Result<Step, Error> {
+        Ok(match (&self.package, self.visitor.operation) {
+            (Some(_), _) => match (self.account.open().map(|deal| deal.activation), self.core) {
+                (Some(Activation::OneShot), Core::Silent) => Step::Put,
+                (Some(Activation::OneShot), Core::Unsure(code)) => Step::Refuse(code),
+                _ => Step::Package,
+            },
+            (None, Operation::Query) => self.close(),
+            (None, Operation::Retire) => match self.account.active() {
+                Some(active) if self.is_in_use(active, crypto) => return self.bar(&active.supi),
+                _ => Step::Refuse(Code::WrongOperation),
+            },
+            // It is in the middle of something, and shows nothing for it.
+            (None, Operation::Resume) => Step::Refuse(Code::Conflict),
+            (None, _) => self.may_issue(crypto).map_or_else(Step::Refuse, |()| Step::Issue),
+        })
+    }
+
+    /// Whether the device can have a new credential, as far as the log goes.
+    fn may_issue(&self, crypto: &dyn Crypto) -> Result<(), Code> {
+        let Visitor { operation, state, .. } = &self.visitor;
+        if self.account.standing() == Standing::Suspended {
+            return Err(Code::Suspended);
+        }
+        if self.account.released().is_some() {
+            return Err(Code::NotEntitled);
+        }
+        if self.account.is_full() {
+            return Err(Code::TryLater);
+        }
+        let has = match (operation, state.active, self.account.active()) {
+            _ if state.pending.is_some() => return Err(Code::WrongOperation),
+            (Operation::Provision | Operation::OnDemand, None, None) => true,
+            (Operation::Rekey | Operation::Reassociate | Operation::OnDemand, Some(_), Some(active)) => {
+                self.is_in_use(active, crypto)
+            }
+            (Operation::Transfer, Some(_), None) => true,
+            // A person said that the device is to be taken as it is.
+            (Operation::Provision, None, Some(_)) | (Operation::Rekey, Some(_), None) => self.account.cleaned(),
+            _ => return Err(Code::WrongOperation),
+        };
+        // Something is prepared, says the log, and the device says that nothing is.
+        let free = self.account.open().is_none_or(|deal| deal.stage == Stage::Offered);
+        if (has && free) || self.account.cleaned() { Ok(()) } else { Err(Code::Conflict) }
+    }
+
+    /// Whether the device uses this credential.
+    fn is_in_use(&self, credential: &Credential, crypto: &dyn Crypto) -> bool {
+        let hash = read(&credential.supi).map(|supi| receipt::supi_hash(&self.visitor.txn, &supi, crypto));
+        self.visitor.state.active == Some(credential.epoch) && self.visitor.state.supi_hash == hash.ok()
+    }
+
+    /// What becomes of the device's credential beside one with this SUPI.
+    pub(super) fn previous(&self, supi: &Supi, crypto: &dyn Crypto) -> Previous {
+        let same = Some(receipt::supi_hash(&self.visitor.txn, supi, crypto));
+        match &self.visitor.state {
+            state if state.active.is_none() => Previous::None,
+            state if state.supi_hash == same => Previous::Shared,
+            _ => Previous::Beside,
+        }
+    }
+
+    /// A transaction that is open, and the device has it behind it: its last word was lost here.
+    fn overtaken_deal(&self, crypto: &dyn Crypto) -> Option<&Deal> {
+        let overtaken = |deal: &&Deal| {
+            let other = deal.credential.txn != self.visitor.txn;
+            other && deal.stage != Stage::Aborted && self.is_in_use(&deal.credential, crypto)
+        };
+        self.account.open().filter(overtaken)
+    }
+
+    fn prepared(&self, known: Known, shown: &Receipt, crypto: &dyn Crypto) -> Result<Step, Error> {
+        Ok(match known {
+            Known::Open(Stage::Offered) => {
+                Step::Log(Box::new(What::Prepared(self.signed(&self.visitor.txn, Event::Prepared))))
+            }
+            Known::Open(Stage::Prepared) if self.package.as_ref().is_some_and(|package| package.refuted) => {
+                self.decide(Verdict::Abort)
+            }
+            Known::Open(Stage::Prepared) => match self.core {
+                Core::Accepts => self.decide(Verdict::Commit),
+                Core::Unsure(_) => self.read(self.account.open().ok_or(Backend::Store)?)?,
+                Core::Lacks(_) => self.decide(Verdict::Abort),
+                _ => Step::Put,
+            },
+            Known::Open(Stage::Committed) | Known::Active => Step::Say(Order::Commit),
+            Known::Open(Stage::Aborted) | Known::Ended(Event::Aborted) => Step::Say(Order::Abort),
+            Known::Nothing => self.recover(shown, crypto)?,
+            Known::Ended(_) => Step::Refuse(Code::Conflict),
+        })
+    }
+
+    /// The device uses the credential of this transaction.
+    fn activated(&self, deal: &Deal) -> Result<Step, Error> {
+        Ok(match self.core {
+            // Not there to be put again: it came from the core.
+            _ if deal.wrapped.is_none() => self.end_of(deal),
+            Core::Accepts => self.end_of(deal),
+            Core::Unsure(_) => self.read(deal)?,
+            Core::Lacks(code) => Step::Refuse(code),
+            _ => Step::Put,
+        })
+    }
+
+    fn end_of(&self, deal: &Deal) -> Step {
+        Step::Log(Box::new(What::Ended(self.signed(&deal.credential.txn, Event::Activated))))
+    }
+
+    /// The device has nothing any more. It only does that when it is told to: if the log does not know, it was restored.
+    fn erased(&self, known: Known) -> Result<Step, Error> {
+        match (self.account.standing(), self.account.active()) {
+            _ if known == Known::Ended(Event::Erased) => Ok(self.close()),
+            (Standing::InService | Standing::Suspended, Some(active)) => self.bar(&active.supi),
+            (Standing::InService | Standing::Suspended, None) => {
+                Ok(Step::Log(Box::new(What::Barred(Barred::Retiring))))
+            }
+            _ => Ok(Step::Log(Box::new(What::Ended(self.signed(&self.visitor.txn, Event::Erased))))),
+        }
+    }
+
+    fn is_barred_for_good(&self) -> bool {
+        matches!(self.account.standing(), Standing::RevokedUnreachable | Standing::Revoked | Standing::Retiring)
+    }
+
+    fn erase(&self) -> Step {
+        let holds = self.visitor.state.active.is_some() || self.visitor.state.pending.is_some();
+        if holds { Step::Say(Order::Erase) } else { Step::Refuse(Code::Revoked) }
+    }
+
+    /// The core first, then the log.
+    fn bar(&self, supi: &str) -> Result<Step, Error> {
+        Ok(match self.core {
+            Core::Barred => Step::Log(Box::new(What::Barred(Barred::Retiring))),
+            Core::Unsure(code) => Step::Refuse(code),
+            _ => Step::Bar(read(supi)?),
+        })
+    }
+
+    /// Nothing is open: what was handed in is logged, and acknowledged.
+    fn close(&self) -> Step {
+        match &self.proof {
+            Some(proof) => Step::Log(Box::new(What::Received(proof.clone()))),
+            None => Step::Say(Order::Complete),
+        }
+    }
+
+    /// What the core does not forget now, it is asked to forget the next time.
+    fn clear(&self) -> Result<Step, Error> {
+        Ok(match self.account.leftovers().first() {
+            Some(supi) if self.cleared => Step::Log(Box::new(What::Cleared { supi: supi.clone() })),
+            Some(supi) if !matches!(self.core, Core::Unsure(_)) => Step::Remove(read(supi)?),
+            _ => Step::End,
+        })
+    }
+
+    fn decide(&self, verdict: Verdict) -> Step {
+        Step::Log(Box::new(What::Decided { txn: self.visitor.txn, verdict }))
+    }
+
+    fn read(&self, deal: &Deal) -> Result<Step, Error> {
+        Ok(Step::Read(read(&deal.credential.supi)?))
+    }
+
+    fn recover(&self, shown: &Receipt, crypto: &dyn Crypto) -> Result<Step, Error> {
+        let Receipt { txn, event, supi_hash, epoch, package_hash, owner_epoch, grant, .. } = *shown;
+        Ok(match self.core {
+            Core::Recovered(Some((supi, _))) if receipt::supi_hash(&txn, &supi, crypto) != supi_hash => {
+                return Err(crate::error::Misuse::Parameter("the SUPI is not that of the lost transaction").into());
+            }
+            Core::Recovered(Some((supi, fingerprint))) => Step::Log(Box::new(What::Recovered(Recovered {
+                txn,
+                event,
+                supi: supi.as_str().to_string(),
+                epoch,
+                package_hash,
+                owner_epoch,
+                voucher_head: self.visitor.state.voucher_head,
+                grant,
+                fingerprint,
+                counter: self.counter(),
+                proof: self.proof(),
+            }))),
+            Core::Recovered(None) if event == Event::Prepared => self.decide(Verdict::Abort),
+            Core::Recovered(None) => Step::Refuse(Code::Conflict),
+            Core::Unsure(code) => Step::Refuse(code),
+            _ => Step::Recover(Lost { txn, epoch, supi_hash }),
+        })
+    }
+
+    // ------------------------------------------------------------------------------------------ what it knows
+
+    fn known(&self) -> Known {
+        let txn = &self.visitor.txn;
+        match (self.account.open(), self.account.last_ended()) {
+            (Some(deal), _) if deal.credential.txn == *txn => Known::Open(deal.stage),
+            _ if self.account.is_active(txn) => Known::Active,
+            (_, Some((ended, event))) if ended == *txn => Known::Ended(event),
+            _ => Known::Nothing,
+        }
+    }
+
+    /// The credential that this transaction is about.
+    fn credential(&self) -> Option<&Credential> {
+        let open = self.account.open().map(|deal| &deal.credential);
+        open.into_iter().chain(self.account.active()).find(|credential| credential.txn == self.visitor.txn)
+    }
+
+    fn counter(&self) -> (u32, u32) {
+        (self.visitor.counter.request, self.visitor.counter.retry)
+    }
+
+    fn signed(&self, txn: &[u8; 16], event: Event) -> Signed {
+        Signed { txn: *txn, event, counter: self.counter(), proof: self.proof() }
+    }
+
+    fn proof(&self) -> Proof {
+        self.proof.clone().unwrap_or_else(|| Proof { receipts: Vec::new(), head: self.account.receipts() })
+    }
+
+    /// What the device has signed up to, and the log has.
+    pub(super) const fn acknowledged(&self) -> u64 {
+        self.account.receipts().sequence
+    }
+
+    // ------------------------------------------------------------------------------------------ what it is told
+
+    /// An entry is durable.
+    pub(super) fn logged(&mut self, entry: &LogEntry, crypto: &dyn Crypto) -> Result<(), Error> {
+        self.account.apply(entry, crypto)?;
+        match &entry.what {
+            What::Prepared(_) | What::Ended(_) | What::Recovered(_) | What::Received(_) => self.proof = None,
+            What::Cleared { .. } => self.cleared = false,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The core has said which K it accepts; before, it answered the new one with `code`.
+    pub(super) fn compared(&self, fingerprint: Option<Hash>, code: Code) -> Core {
+        let wanted = self.account.open().map(|deal| deal.credential.fingerprint);
+        if wanted.is_some() && wanted == fingerprint { Core::Accepts } else { Core::Lacks(code) }
+    }
+
+    /// What the core is to accept.
+    pub(super) fn core_credential(&self, desk: &Desk<'_>) -> Result<CoreCredential, Error> {
+        let Deal { credential, wrapped, .. } = self.account.open().ok_or(Backend::Store)?;
+        let wrapped = wrapped.as_ref().ok_or(Backend::Store)?;
+        Ok(CoreCredential {
+            supi: read(&credential.supi)?,
+            txn: credential.txn,
+            epoch: credential.epoch,
+            algorithm: Algorithm::Milenage,
+            secrets: desk.storage.unwrap(wrapped, &credential.package_hash, desk.crypto)?,
+        })
+    }
+
+    // ------------------------------------------------------------------------------------------ what it is shown
+
+    /// Takes in the last of the receipts that came with the request, if it is about this transaction.
+    pub(super) fn resume(&mut self, receipts: Vec<Receipt>, crypto: &dyn Crypto) -> Result<(), Code> {
+        let Some(last) = receipts.into_iter().next_back().filter(|last| last.txn == self.visitor.txn) else {
+            return Ok(());
+        };
+        let state = &self.visitor.state;
+        // And it is where the device stands.
+        let stands = match last.event {
+            Event::Activated => (state.active, state.owner_epoch) == (Some(last.epoch), last.owner_epoch),
+            Event::Prepared => state.pending == Some(last.epoch),
+            Event::Aborted => state.pending.is_none(),
+            Event::Erased => state.active.is_none() && state.pending.is_none(),
+        };
+        // And it belongs to the owner that the device says it has.
+        let head = self.credential().and_then(|credential| credential.voucher_head);
+        let owned = last.event != Event::Activated || head.is_none() || head == state.voucher_head;
+        if !stands || !owned || !self.fits(&last, crypto) {
+            return Err(Code::Conflict);
+        }
+        self.shown = Some(last);
+        Ok(())
+    }
+
+    /// Takes in a record: prepared, or confirm.
+    pub(super) fn record(&mut self, text: &[u8], crypto: &dyn Crypto) -> Result<(), Error> {
+        let confirm = if self.expected == Some(Event::Prepared) {
+            let Prepared { txn, res, receipt } = wire::decode(text)?;
+            Confirm { txn, res: Some(res), receipt }
+        } else {
+            wire::decode(text)?
+        };
+        if confirm.txn != self.visitor.txn {
+            return Err(Misbehaved::WrongTransaction.into());
+        }
+        let shown = Receipt::verify(confirm.receipt, self.visitor.device.public_key(), crypto)?;
+        let known = self.line.sequence.map(|last| last.saturating_add(1));
+        let follows = shown.previous == self.line.hash
+            && known.map_or(shown.sequence > self.acknowledged(), |sequence| shown.sequence == sequence);
+        if !follows || Some(shown.event) != self.expected || !self.fits(&shown, crypto) {
+            return Err(Misbehaved::WrongReceipt.into());
+        }
+        self.answered(confirm.res)?;
+        let hash = Some(crypto.sha256(&[confirm.receipt]));
+        self.line = Line { sequence: Some(shown.sequence), hash };
+        let proof = self.proof.get_or_insert_with(|| Proof { receipts: Vec::new(), head: Head::default() });
+        proof.receipts.push(confirm.receipt.to_vec().into());
+        proof.head = Head { sequence: shown.sequence, hash };
+        self.shown = Some(shown);
+        Ok(())
+    }
+
+    /// RES, where it is the first answer to the activation challenge.
+    fn answered(&mut self, res: Option<&[u8]>) -> Result<(), Error> {
+        let first = match self.account.open() {
+            Some(deal) if deal.stage == Stage::Offered => {
+                self.package.as_mut().map(|package| (package, deal.activation))
+            }
+            _ => None,
+        };
+        match (first, res) {
+            (None, None) => Ok(()),
+            (Some((package, _)), Some(res)) if crypto::equal(res, package.xres.bytes()) => Ok(()),
+            // Nobody uses it yet: it is let go in order.
+            (Some((package, Activation::TwoPhase)), Some(_)) => {
+                package.refuted = true;
+                Ok(())
+            }
+            _ => Err(Misbehaved::WrongReceipt.into()),
+        }
+    }
+
+    /// Whether a receipt is about what this transaction offered, as far as the log knows.
+    fn fits(&self, receipt: &Receipt, crypto: &dyn Crypto) -> bool {
+        let Receipt { domain, txn, supi_hash, epoch, package_hash, owner_epoch, grant, .. } = receipt;
+        let about = match self.credential() {
+            Some(credential) if receipt.event != Event::Erased => {
+                let hash = read(&credential.supi).map(|supi| receipt::supi_hash(txn, &supi, crypto));
+                hash.is_ok_and(|hash| hash == *supi_hash)
+                    && (credential.epoch, &credential.package_hash) == (*epoch, package_hash)
+                    && (credential.owner_epoch, &credential.grant) == (*owner_epoch, grant)
+            }
+            _ => true,
+        };
+        about && (*domain, *txn) == (self.domain, self.visitor.txn)
+    }
+}
+
+/// A SUPI of the log.
+pub(super) fn read(supi: &str) -> Result<Supi, Backend> {
+    supi.parse().map_err(|_| Backend::Store)
+}

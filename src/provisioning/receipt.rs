@@ -1,0 +1,314 @@
+//! Receipts: what a device signs about what happened to it, one after the other.
+//!
+//! ```text
+//! receipt 1 ◀─ hash ─ receipt 2 ◀─ hash ─ receipt 3 ◀─ hash ─ …        numbered, each with the hash of the one before
+//!            └────── summary 1..2 ──────┘                              where a device has no room for them any more
+//! ```
+//!
+//! The device keeps them until the operator has acknowledged them, cumulatively, and sends them by itself at each contact.
+//! The operator verifies before it logs, and logs before it acknowledges. [`History`] is for whoever looks at an exported
+//! log: it needs the device's public key and nobody's word, and names the first gap or fork.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    cose::sign1::Sign1,
+    credential::Txn,
+    crypto::{Crypto, Hash, PublicKey, Signature},
+    edhoc::token,
+    error::{Backend, Error},
+    identity::{Domain, Supi},
+    wire::{self, Wire, wire_array, wire_choice},
+};
+
+/// Receipts that a device holds until they are acknowledged; then it summarises.
+pub const MAX_RECEIPTS: usize = 16;
+
+wire_choice! {
+    /// What a receipt tells.
+    pub enum Event {
+        /// A credential is in use, and answered its activation challenge.
+        Activated = 0,
+        /// A credential is stored beside the one in use, and answered its activation challenge.
+        Prepared = 1,
+        /// A credential that was prepared is gone; the one in use stays.
+        Aborted = 2,
+        /// The credential in use is gone, and whatever was beside it.
+        Erased = 3,
+    }
+}
+
+wire_array! {
+    /// receipt payload = [ domain, sequence, previous: hash / null, txn, event, supi-hash, epoch, package-hash,
+    ///                     owner-epoch, grant: hash / null ]; signed by the device identity key, chained by the hash of the
+    ///                     one before.
+    ///
+    /// Also a serde value, for tools that print and keep receipts; what is signed is the array.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Receipt {
+        /// Production or test.
+        pub domain: Domain,
+        /// 1 for the device's first receipt, then one more each.
+        pub sequence: u64,
+        /// SHA-256 over the receipt before.
+        #[serde(with = "serde_bytes")]
+        pub previous: Option<Hash>,
+        /// The transaction.
+        #[serde(with = "serde_bytes")]
+        pub txn: Txn,
+        /// What happened.
+        pub event: Event,
+        /// Names the subscription to those who know it: see [`supi_hash`].
+        #[serde(with = "serde_bytes")]
+        pub supi_hash: Hash,
+        /// Epoch of the credential.
+        pub epoch: u32,
+        /// SHA-256 over the sealed package.
+        #[serde(with = "serde_bytes")]
+        pub package_hash: Hash,
+        /// The owner epoch that the credential was given in.
+        pub owner_epoch: u32,
+        /// SHA-256 over the grant that it was asked for with: on whose account it is.
+        #[serde(with = "serde_bytes")]
+        pub grant: Option<Hash>,
+    }
+}
+
+wire_array! {
+    /// summary payload = [ domain, from: uint, to: uint, previous: hash / null, last: hash ]: receipts that the device made and
+    /// has no room for. Signed by the device identity key.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Summary {
+        /// Production or test.
+        pub domain: Domain,
+        /// Number of the first receipt in it.
+        pub from: u64,
+        /// Number of the last one.
+        pub to: u64,
+        /// Hash of the receipt before the first.
+        pub previous: Option<Hash>,
+        /// Hash of the last one.
+        pub last: Hash,
+    }
+}
+
+/// Keeps a receipt's signature from meaning anything elsewhere.
+const RECEIPT_CONTEXT: &[u8] = b"RCP receipt";
+
+/// The same for a summary.
+const SUMMARY_CONTEXT: &[u8] = b"RCP summary";
+
+impl Receipt {
+    /// Signs and encodes the receipt.
+    ///
+    /// # Errors
+    /// Those of `sign`.
+    pub fn sign(&self, sign: impl FnOnce(&[u8]) -> Result<Signature, Backend>) -> Result<Vec<u8>, Backend> {
+        signed(self, RECEIPT_CONTEXT, sign)
+    }
+
+    /// Reads a receipt that `key` signed.
+    ///
+    /// # Errors
+    /// [`Malformed`](crate::error::Malformed) or [`Untrusted::Authentication`](crate::error::Untrusted::Authentication).
+    pub fn verify(encoded: &[u8], key: &PublicKey, crypto: &dyn Crypto) -> Result<Self, Error> {
+        let payload = wire::decode::<Sign1<'_>>(encoded)?.verify(key, RECEIPT_CONTEXT, crypto)?;
+        Ok(wire::decode(payload)?)
+    }
+}
+
+impl Summary {
+    /// Signs and encodes the summary.
+    ///
+    /// # Errors
+    /// Those of `sign`.
+    pub fn sign(&self, sign: impl FnOnce(&[u8]) -> Result<Signature, Backend>) -> Result<Vec<u8>, Backend> {
+        signed(self, SUMMARY_CONTEXT, sign)
+    }
+
+    /// Reads a summary that `key` signed.
+    ///
+    /// # Errors
+    /// As [`Receipt::verify`].
+    pub fn verify(encoded: &[u8], key: &PublicKey, crypto: &dyn Crypto) -> Result<Self, Error> {
+        let payload = wire::decode::<Sign1<'_>>(encoded)?.verify(key, SUMMARY_CONTEXT, crypto)?;
+        Ok(wire::decode(payload)?)
+    }
+}
+
+fn signed<'a>(
+    payload: &impl Wire<'a>,
+    context: &[u8],
+    sign: impl FnOnce(&[u8]) -> Result<Signature, Backend>,
+) -> Result<Vec<u8>, Backend> {
+    Ok(wire::encode(&Sign1::create(&wire::encode(payload), context, sign)?))
+}
+
+/// One summary in place of the two oldest entries of a device's own: a receipt or summary, and the receipt after it.
+///
+/// # Errors
+/// [`Backend::Store`] if they are not such entries; those of `sign`.
+pub fn summarise(
+    first: &[u8],
+    second: &[u8],
+    sign: impl FnOnce(&[u8]) -> Result<Signature, Backend>,
+    crypto: &dyn Crypto,
+) -> Result<Vec<u8>, Backend> {
+    let payload = own(first)?;
+    let (from, previous) = match (wire::decode::<Receipt>(payload), wire::decode::<Summary>(payload)) {
+        (Ok(receipt), _) => (receipt.sequence, receipt.previous),
+        (_, Ok(summary)) => (summary.from, summary.previous),
+        _ => return Err(Backend::Store),
+    };
+    let Receipt { domain, sequence: to, .. } = wire::decode(own(second)?).map_err(|_| Backend::Store)?;
+    Summary { domain, from, to, previous, last: crypto.sha256(&[second]) }.sign(sign)
+}
+
+/// The payload of an entry that this device has made itself.
+fn own(entry: &[u8]) -> Result<&[u8], Backend> {
+    wire::decode::<Sign1<'_>>(entry).map(|entry| entry.unverified()).map_err(|_| Backend::Store)
+}
+
+/// SHA-256 over [ txn, supi ]: recognised by whoever knows both, and different for every transaction.
+pub fn supi_hash(txn: &Txn, supi: &Supi, crypto: &dyn Crypto) -> Hash {
+    let input = wire::encode_with(|w| {
+        w.array(2);
+        w.bytes(txn);
+        supi.write(w);
+    });
+    crypto.sha256(&[&input])
+}
+
+wire_array! {
+    /// head = [ sequence: uint, hash / null ]: where a line of receipts ends.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    pub struct Head {
+        /// Number of the last receipt; 0 before the first.
+        pub sequence: u64,
+        /// SHA-256 over it.
+        #[serde(with = "serde_bytes")]
+        pub hash: Option<Hash>,
+    }
+}
+
+/// What is wrong with a line of receipts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Neither a receipt nor a summary that this device signed.
+    #[error("entry {at} is not signed by the device, or is no receipt")]
+    NotAuthentic {
+        /// Its place, from 0.
+        at: usize,
+    },
+    /// Receipts are missing.
+    #[error("receipts {from} to {to} are missing")]
+    Gap {
+        /// The first that is missing.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
+    /// There are two receipts of one number: the device was copied, or set back.
+    #[error("two receipts with number {sequence}")]
+    Fork {
+        /// That number; or the one after it, if what came before differs.
+        sequence: u64,
+    },
+}
+
+/// A line of receipts that was verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// Where it ends.
+    pub head: Head,
+    /// The receipts, oldest first.
+    pub receipts: Vec<Receipt>,
+    /// Numbers, first and last, of those that the device only tells of in a summary.
+    pub summarised: Vec<(u64, u64)>,
+}
+
+impl History {
+    /// A line that goes on where this one ended.
+    pub const fn after(head: Head) -> Self {
+        Self { head, receipts: Vec::new(), summarised: Vec::new() }
+    }
+
+    /// A line that begins with the first of these, whatever came before it.
+    ///
+    /// # Errors
+    /// As [`History::extend`].
+    pub fn from_first<'a>(
+        entries: impl IntoIterator<Item = &'a [u8]>,
+        key: &PublicKey,
+        crypto: &dyn Crypto,
+    ) -> Result<Self, Fault> {
+        let mut entries = entries.into_iter().peekable();
+        let first = entries.peek().map(|first| match Receipt::verify(first, key, crypto) {
+            Ok(receipt) => Ok((receipt.sequence, receipt.previous)),
+            Err(_) => Summary::verify(first, key, crypto).map(|summary| (summary.from, summary.previous)),
+        });
+        let (first, hash) = first.transpose().map_err(|_| Fault::NotAuthentic { at: 0 })?.unwrap_or((1, None));
+        let mut history = Self::after(Head { sequence: first.saturating_sub(1), hash });
+        history.extend(entries, key, crypto).map(|()| history)
+    }
+
+    /// Verifies receipts and summaries, oldest first, that follow on the head. Those that are at or before the head, and are
+    /// the same as what was seen, are passed over.
+    ///
+    /// # Errors
+    /// [`Fault`], the first one there is; what came before it has been taken in.
+    pub fn extend<'a>(
+        &mut self,
+        entries: impl IntoIterator<Item = &'a [u8]>,
+        key: &PublicKey,
+        crypto: &dyn Crypto,
+    ) -> Result<(), Fault> {
+        for (at, encoded) in entries.into_iter().enumerate() {
+            let hash = crypto.sha256(&[encoded]);
+            if let Ok(receipt) = Receipt::verify(encoded, key, crypto) {
+                let head = Head { sequence: receipt.sequence, hash: Some(hash) };
+                if self.follow(receipt.sequence, receipt.previous, head)? {
+                    self.receipts.push(receipt);
+                }
+            } else {
+                let summary = Summary::verify(encoded, key, crypto).map_err(|_| Fault::NotAuthentic { at })?;
+                let Summary { from, to, previous, last, .. } = summary;
+                if from > to {
+                    return Err(Fault::NotAuthentic { at });
+                }
+                let head = Head { sequence: to, hash: Some(last) };
+                // What was seen of it before is no reason to doubt the rest.
+                let known = from <= self.head.sequence && to > self.head.sequence;
+                if known {
+                    self.summarised.push((self.head.sequence.saturating_add(1), to));
+                    self.head = head;
+                } else if self.follow(from, previous, head)? {
+                    self.summarised.push((from, to));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether something that begins with this number, after this hash, takes the line to `next`.
+    fn follow(&mut self, first: u64, previous: Option<Hash>, next: Head) -> Result<bool, Fault> {
+        let expected = self.head.sequence.saturating_add(1);
+        if next.sequence < expected {
+            // Older than the head: only the head itself can be compared.
+            let same = next.sequence < self.head.sequence || next.hash == self.head.hash;
+            return if same { Ok(false) } else { Err(Fault::Fork { sequence: next.sequence }) };
+        }
+        if first > expected {
+            return Err(Fault::Gap { from: expected, to: first.saturating_sub(1) });
+        }
+        if previous != self.head.hash {
+            return Err(Fault::Fork { sequence: first });
+        }
+        self.head = next;
+        Ok(true)
+    }
+}
+
+token::portable_as_sent!(Receipt, Head, Event);

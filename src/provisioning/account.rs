@@ -235,7 +235,7 @@ impl Account {
     /// Takes an entry in. Whoever answers [`Question::Log`](super::Question::Log) does this in the transaction that appends it.
     ///
     /// # Errors
-    /// [`Conflict`]; the account has not changed. [`Backend::Store`] if memory runs out.
+    /// [`Conflict`]; the account has not changed.
     pub fn apply(&mut self, entry: &LogEntry, crypto: &dyn Crypto) -> Result<Applied, Conflict> {
         let hash = entry.to_cbor().map_err(|_| Conflict::Contradiction)?;
         let hash = Some(crypto.sha256(&[&hash]));

@@ -225,7 +225,7 @@ impl Home {
     /// Compare and append in one step: this is where a clone, or a session that woke up late, is noticed.
     ///
     /// # Errors
-    /// The code of a [`Conflict`](crate::provisioning::account::Conflict).
+    /// The code of a [`Conflict`].
     pub fn log(&mut self, entry: &LogEntry) -> Result<(), Code> {
         let account = self.accounts.entry(entry.device.clone()).or_default();
         let encoded = entry.to_cbor().map_err(|_| Code::TryLater)?;

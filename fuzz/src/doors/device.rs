@@ -81,10 +81,9 @@ impl Judge {
         if self.finished.is_some() {
             assert!(actions.is_empty() && !changed, "nothing follows the end");
         }
-        let done = |action: &Action| match action {
-            Action::Prepared(_) | Action::CalledOff | Action::Installed(_) | Action::Erased => true,
-            Action::Completed { .. } => true,
-            _ => false,
+        let done = |action: &Action| {
+            use Action::{CalledOff, Completed, Erased, Installed, Prepared};
+            matches!(action, Prepared(_) | CalledOff | Installed(_) | Erased | Completed { .. })
         };
         assert_eq!(changed, actions.iter().any(done), "the store changes with what it means, and with nothing else");
         if let Err(error) = result {

@@ -121,7 +121,8 @@ fn home() -> Home {
         maker::voucher(&maker::device_name().unwrap(), &maker::operator_public_key().unwrap()).unwrap()
     });
     let policy = Policy::without_evidence("bench").unwrap();
-    let mut home = Home::new(Secret::zeroed(), vec!["001010000000001".parse().unwrap()], policy);
+    let mut home =
+        Home::new("bench".parse().unwrap(), Secret::zeroed(), vec!["001010000000001".parse().unwrap()], policy);
     home.own(maker::device_name().unwrap(), VOUCHER.clone());
     home
 }

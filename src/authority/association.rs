@@ -77,7 +77,7 @@ pub enum Fault {
 }
 
 /// Who a subscription belongs to. A serde value, for the operator's database: one per device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Association {
     number: u32,
     #[serde(with = "serde_bytes")]

@@ -217,6 +217,18 @@ pub struct Granted {
     permit: Permit,
 }
 
+/// What a grant is called in receipts: see [`Permit::hash`]. For the device, which carries it and does not judge it.
+///
+/// # Errors
+/// [`Malformed`] if it is no COSE_Sign1.
+pub fn hash(token: &[u8], crypto: &dyn Crypto) -> Result<Hash, Malformed> {
+    Ok(named(&Sign1::foreign(token)?, crypto))
+}
+
+fn named(signed: &Sign1<'_>, crypto: &dyn Crypto) -> Hash {
+    crypto.sha256(&[&signed.to_be_signed(&[])])
+}
+
 /// Whether `token` grants service to this device, at this operator, today.
 ///
 /// # Errors
@@ -234,7 +246,7 @@ pub fn verify(token: &[u8], terms: &Terms<'_>, crypto: &dyn Crypto) -> Result<Gr
     if !is_within(&profile, terms.limit) {
         return Err(Fault::Scope);
     }
-    let hash = crypto.sha256(&[&signed.to_be_signed(&[])]);
+    let hash = named(&signed, crypto);
     Ok(Granted { cti: grant_number(claims.cti)?, permit: Permit { iss: granter_name(claims.iss)?, hash, profile } })
 }
 

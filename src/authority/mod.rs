@@ -6,6 +6,8 @@
 //!
 //! grant         owner, user ── CWT ──▶ verify ─▶ Granted ─ first_use ─▶ Permit    what may be used, until when
 //!
+//! retirement    donor ── retirement ──▶ the new operator's archive               what the old one had is gone
+//!
 //! takeover      owner ── claim ──▶ begin ─▶ Begun ─ first_use ─▶ Takeover ─ delay ─▶ ripe ─▶ Ripe ─▶ nonce voucher
 //!               donor, owner ── veto ────────────────────────────▶ ▲ stops it
 //! ```
@@ -27,6 +29,7 @@
 
 pub mod association;
 pub mod grant;
+pub mod retirement;
 pub mod takeover;
 
 use alloc::string::ToString;
@@ -36,6 +39,7 @@ use arrayvec::ArrayString;
 pub use self::{
     association::{Association, Deed},
     grant::{Grant, Granted, Granter, Permit},
+    retirement::Retirement,
     takeover::{Claim, Ripe, Takeover},
 };
 use crate::{crypto::PublicKey, error::Misuse, identity::DeviceId};

@@ -29,6 +29,7 @@ use super::{
     watch::{Alarm, Refusal, Watch},
 };
 use crate::{
+    authority::Association,
     credential::{Activation, Previous, Txn, Wrapped},
     crypto::{Crypto, Hash},
     error::{Code, Error},
@@ -54,6 +55,7 @@ pub struct Account {
     leftovers: Vec<String>,
     ended: Option<(Txn, Event)>,
     standing: Standing,
+    association: Option<Association>,
     released: Option<Released>,
     wanted: Option<Operation>,
     cleaned: bool,
@@ -306,6 +308,20 @@ impl Account {
                 self.wanted = Some(*operation);
                 Ok(())
             }
+            What::Associated(association) => {
+                self.association = Some(association.clone());
+                // The old owner knows nothing of the new K.
+                self.wanted = self.active.as_ref().map(|_| Operation::Reassociate);
+                Ok(())
+            }
+            What::Transferred { owner_epoch, .. } => {
+                if self.released.is_none_or(|released| released.owner_epoch != *owner_epoch) {
+                    return Err(Conflict::Contradiction);
+                }
+                self.let_go();
+                self.standing = Standing::Retired;
+                Ok(())
+            }
             What::Released(released) => {
                 if released.owner_epoch <= self.watch.owner_epoch() || self.open.is_some() {
                     return Err(Conflict::Contradiction);
@@ -329,7 +345,8 @@ impl Account {
 
     fn offered(&mut self, offered: &Offered) -> Result<(), Conflict> {
         let superseding = self.open.as_ref().is_none_or(|deal| deal.stage == Stage::Offered);
-        let stands = matches!(self.standing, Standing::InService | Standing::Retired) && self.released.is_none();
+        let owned = self.released.is_none_or(|released| offered.owner_epoch > released.owner_epoch);
+        let stands = matches!(self.standing, Standing::InService | Standing::Retired) && owned;
         if !superseding || !stands || offered.epoch <= self.epoch || self.is_full() {
             return Err(Conflict::Contradiction);
         }
@@ -342,6 +359,7 @@ impl Account {
         }
         self.epoch = offered.epoch;
         self.standing = Standing::InService;
+        self.released = None;
         self.open = Some(Deal::from(offered));
         Ok(())
     }
@@ -406,14 +424,19 @@ impl Account {
                     Standing::Retiring | Standing::Retired => Standing::Retired,
                     Standing::InService | Standing::Suspended => return Err(Conflict::Contradiction),
                 };
-                let gone = self.active.take().into_iter().chain(self.open.take().map(|deal| deal.credential));
-                gone.for_each(|credential| add(&mut self.leftovers, credential.supi));
+                self.let_go();
                 self.watch.erase();
                 self.ended = Some((signed.txn, Event::Erased));
                 Ok(())
             }
             Event::Prepared => Err(Conflict::Contradiction),
         }
+    }
+
+    /// Nobody needs what the core has of it.
+    fn let_go(&mut self) {
+        let gone = self.active.take().into_iter().chain(self.open.take().map(|deal| deal.credential));
+        gone.for_each(|credential| add(&mut self.leftovers, credential.supi));
     }
 
     fn activate(&mut self, credential: Credential) {
@@ -520,6 +543,11 @@ impl Account {
     /// How the subscription stands.
     pub const fn standing(&self) -> Standing {
         self.standing
+    }
+
+    /// Whose the subscription is, and under which number, if the operator keeps that here.
+    pub const fn association(&self) -> Option<&Association> {
+        self.association.as_ref()
     }
 
     /// The next owner, if the device was released.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     attestation,
+    authority::Association,
     credential::{Activation, Previous, Txn, Wrapped},
     crypto::Hash,
     error::{Backend, Malformed},
@@ -63,6 +64,17 @@ pub enum What {
     Barred(Barred),
     /// It does again.
     Reinstated,
+    /// Whose the subscription is from now on, and under which number: old owner and new one have signed. The old one has no
+    /// say from here on, and the device is wanted to [re-associate](Operation::Reassociate), which gives it a new K.
+    Associated(Association),
+    /// The device has signed that it uses a credential of its next owner: what is left of this operator's can go.
+    Transferred {
+        /// The owner epoch of that credential.
+        owner_epoch: u32,
+        /// The receipt, as it came: a COSE_Sign1.
+        #[serde(with = "serde_bytes")]
+        receipt: Vec<u8>,
+    },
     /// The operator would like the device to ask for this.
     Wanted(Operation),
     /// The device's next owner, another operator, is named in the voucher: nothing more is issued to the device.

@@ -48,12 +48,14 @@
 //! nothing but the protocol's own constants repeats from one run of a device to the next.
 
 pub mod account;
+pub mod campaign;
 pub mod device;
 pub mod log;
 pub mod message;
 pub mod operator;
 pub mod question;
 pub mod receipt;
+pub mod task;
 pub mod watch;
 
 mod record;
@@ -65,6 +67,7 @@ pub use self::{
     device::{Device, Platform},
     operator::{Desk, Operator},
     question::{Admission, Answer, Question},
+    task::Task,
 };
 
 /// Whether the key store is slow or has failed: then a machine stays where it is, and the same message makes it ask again.

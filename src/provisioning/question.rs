@@ -8,6 +8,7 @@ use alloc::{boxed::Box, vec::Vec};
 use crate::{
     aka::{Amf, Output, Sqn},
     attestation::Verdict,
+    authority::Permit,
     credential::{Activation, Algorithm, Secrets, ServiceProfile, SuciData, Txn},
     crypto::{Hash, Secret},
     edhoc::token::{self, Portable},
@@ -151,6 +152,9 @@ pub struct Admission {
     pub admitted: Admitted,
     /// The device's voucher chain, for one that has not seen it yet.
     pub voucher: Option<Vec<u8>>,
+    /// On whose account, if on somebody's: [`grant::verify`](crate::authority::grant::verify) of [`Visitor::grant`]. On demand
+    /// there is nothing without one; for the rest it is the operator's policy ([`Code::GrantMissing`]).
+    pub permit: Option<Permit>,
 }
 
 /// A credential for the core network (UDM, HSS, AuC).

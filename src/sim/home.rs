@@ -16,6 +16,7 @@ use arrayvec::ArrayString;
 use crate::{
     aka::{self, Ind, Milenage, Sqn, Vector, milenage, sqn::Profile},
     attestation::{MemoryEndorsements, Policy, TokenVerifier},
+    authority::{Granter, Permit, grant},
     credential::{self, Activation, HomeKey, Previous, Secrets, ServiceProfile, StorageKey, SuciData, Txn},
     crypto::{Agreement, Hash, Rng, Secret, rustcrypto::RustCrypto},
     error::{Backend, Code, Error},
@@ -60,6 +61,14 @@ pub struct Home {
     pub mode: Previous,
     /// What a first credential is: one-shot, or in two phases.
     pub activation: Activation,
+    /// What grants call this operator.
+    pub name: PeerName,
+    /// Who may grant connectivity on demand.
+    pub granters: Vec<Granter>,
+    /// The most that a grant can give.
+    pub limit: ServiceProfile,
+    /// Grants that were used, and by which transaction.
+    used: BTreeMap<Vec<u8>, Txn>,
     /// The log, in CBOR, as a database would hold it.
     log: Vec<Vec<u8>>,
     core: BTreeMap<Supi, Entry>,
@@ -79,8 +88,8 @@ impl core::fmt::Debug for Home {
 }
 
 impl Home {
-    /// Systems with this OP, these free SUPIs and this policy for evidence.
-    pub const fn new(op: Secret<16>, pool: Vec<Supi>, policy: Policy) -> Self {
+    /// Systems of this operator, with this OP, these free SUPIs and this policy for evidence.
+    pub fn new(name: PeerName, op: Secret<16>, pool: Vec<Supi>, policy: Policy) -> Self {
         Self {
             op,
             pool,
@@ -92,6 +101,10 @@ impl Home {
             endorsements: MemoryEndorsements::new(),
             mode: Previous::Beside,
             activation: Activation::OneShot,
+            name,
+            granters: Vec::new(),
+            limit: ServiceProfile::default(),
+            used: BTreeMap::new(),
             log: Vec::new(),
             core: BTreeMap::new(),
         }
@@ -104,8 +117,10 @@ impl Home {
     /// None in practice.
     pub fn laboratory() -> Result<Self, Error> {
         let supis = (0..8).rev().map(|number| format!("00101000000000{number}").parse());
-        let mut home = Self::new(Secret::from_slice(&[0xcd; 16])?, supis.collect::<Result<_, _>>()?, maker::policy()?)
-            .revealing(maker::home_key()?.id(), Box::new(maker::home_private()?));
+        let name = "provisioning.example-operator".parse()?;
+        let mut home =
+            Self::new(name, Secret::from_slice(&[0xcd; 16])?, supis.collect::<Result<_, _>>()?, maker::policy()?)
+                .revealing(maker::home_key()?.id(), Box::new(maker::home_private()?));
         let name = maker::device_name()?;
         home.own(name, maker::voucher(&name, &maker::operator_public_key()?)?);
         home.endorsements = maker::endorsements(&[maker::device_id()?, maker::raw_device_id()?])?;
@@ -184,12 +199,31 @@ impl Home {
         let evidence = visitor.evidence.as_deref();
         let verdict = self.policy.appraise(&visitor.device.device_id(), evidence, nonce, &verifier, &RustCrypto);
         let verdict = verdict.map_err(|finding| finding.code())?;
+        let permit = self.permit(visitor)?;
         let voucher = match &visitor.voucher_request {
             _ if visitor.entitled => None,
             Some(request) => maker::answer(request, visitor.device.public_key()).ok(),
             None => self.vouchers.get(visitor.device.name()).cloned(),
         };
-        Ok(Admission { verdict, admitted, voucher })
+        Ok(Admission { verdict, admitted, voucher, permit })
+    }
+
+    /// Whether somebody grants what the device asks for, once.
+    fn permit(&mut self, visitor: &Visitor) -> Result<Option<Permit>, Code> {
+        let Some(token) = &visitor.grant else { return Ok(None) };
+        let terms = grant::Terms {
+            granters: &self.granters,
+            device: &visitor.device.device_id(),
+            operator: &self.name,
+            domain: visitor.device.domain(),
+            today: visitor.since,
+            limit: &self.limit,
+        };
+        let granted = grant::verify(token, &terms, &RustCrypto).map_err(|fault| fault.code())?;
+        // The same transaction may come again: nothing came of it before.
+        let used = self.used.entry(granted.cti().to_vec()).or_insert(visitor.txn);
+        let first = *used == visitor.txn;
+        granted.first_use(first).map(Some).map_err(|fault| fault.code())
     }
 
     /// The same transaction, asked again, gets the same SUPI.

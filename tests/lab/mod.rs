@@ -10,9 +10,9 @@ use remote_provisioning::{
     crypto::{Crypto, HASH_LEN, Hash, PublicKey, Rng, Secret, SecretBytes, Signature, rustcrypto::RustCrypto},
     edhoc::{Opened, OwnCredential, Seal},
     error::{Backend, Code, Error},
-    identity::{Domain, PeerName, Role},
+    identity::{DeviceId, Domain, PeerName, Role},
     provisioning::{
-        Account, Admission, Answer, Desk, Device, Millis, Operator, Platform, Question,
+        Account, Admission, Answer, Desk, Device, Millis, Operator, Platform, Question, Task,
         device::{self, Goal, Introduction, Subscription, authenticate, subscription},
         log::What,
         message::{Operation, Standing, Verdict},
@@ -420,6 +420,34 @@ impl Lab {
         }
     }
 
+    /// As [`run`](Self::run), for this goal.
+    pub(crate) fn go(&mut self, goal: Goal) -> Outcome {
+        self.goal = goal;
+        self.run()
+    }
+
+    /// A task of the operator's, to its end.
+    pub(crate) fn carry_out(&mut self, mut task: Task) -> Outcome {
+        while let Some(question) = task.poll() {
+            let answer = match self.refusing {
+                Some((refused, code)) if refused == name(&question) => no(&question, code),
+                _ => self.home.answer(question),
+            };
+            task.answer(answer, &RustCrypto)?;
+        }
+        assert!(task.is_done());
+        Ok(())
+    }
+
+    /// The device, as the log calls it.
+    pub(crate) fn device_id(&self) -> DeviceId {
+        maker::device_id().unwrap()
+    }
+
+    pub(crate) fn account(&self) -> Account {
+        self.home.account(&self.device_id()).cloned().unwrap_or_default()
+    }
+
     /// A new session to its end, unless the device has what it wants.
     pub(crate) fn run_if_open(&mut self) -> Outcome {
         if matches!(self.held(), Some((_, true))) { Ok(()) } else { self.run() }
@@ -582,7 +610,9 @@ pub(crate) fn logged(what: &What) -> &'static str {
         What::Barred(_) => "barred",
         What::Reinstated => "reinstated",
         What::Wanted(_) => "wanted",
+        What::Associated(_) => "associated",
         What::Released(_) => "released",
+        What::Transferred { .. } => "transferred",
         What::Quarantined { .. } => "quarantined",
         What::Cleaned => "cleaned",
     }
@@ -611,7 +641,12 @@ pub(crate) fn admission(visitor: &Visitor) -> Admission {
     let verifier = TokenVerifier::new(MemoryEndorsements::new());
     let verdict =
         policy.appraise(&visitor.device.device_id(), None, &visitor.evidence_nonce, &verifier, &RustCrypto).unwrap();
-    Admission { verdict, admitted: Account::default().admit(visitor, &RustCrypto).unwrap(), voucher: None }
+    Admission {
+        verdict,
+        admitted: Account::default().admit(visitor, &RustCrypto).unwrap(),
+        voucher: None,
+        permit: None,
+    }
 }
 
 /// What is inside an error, without its class.

@@ -250,7 +250,7 @@ fn an_admission_of_another_session_issues_nothing() {
             };
             let verdict = of(if wrong_verdict { &old } else { &new }).0;
             let admitted = of(if wrong_watch { &old } else { &new }).1;
-            let answer = Answer::Appraised(Ok(Box::new(Admission { verdict, admitted, voucher: None })));
+            let answer = Answer::Appraised(Ok(Box::new(Admission { verdict, admitted, voucher: None, permit: None })));
             let outcome = lab.answer(&mut session.operator, answer);
             if wrong_verdict || wrong_watch {
                 assert_eq!(outcome, Err(Misuse::Parameter("an admission of another session").into()), "{resume}");

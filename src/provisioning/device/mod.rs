@@ -28,6 +28,7 @@ use self::durable::{Durable, Held, Open, Signer, Stage};
 use crate::{
     aka::{Answer, Challenge, suci::HomeNetworkKey},
     attestation::{self, Attester},
+    authority::grant,
     credential::{Activation, Algorithm, Offered, Previous, Txn, Usim},
     crypto::{Crypto, Hash, Rng, SecretBytes},
     edhoc::{self, ConnectionId, Method, OwnCredential, PeerError, Session, Suite, initiator},
@@ -303,7 +304,7 @@ impl Device {
     ///
     /// # Errors
     /// [`Misuse::NotNow`] if the goal does not fit what the device has; [`Misuse::Parameter`] for a configuration that
-    /// makes no message_1; [`Backend`]. The store has not changed. [`Backend::Store`] also if the record names a slot that
+    /// makes no message_1, or a grant that is none; [`Backend`]. The store has not changed. [`Backend::Store`] also if the record names a slot that
     /// is empty: the store broke its promise and the credential is lost; only a person may clear it.
     pub fn start(config: Config, goal: Goal, now: Millis, platform: &mut Platform<'_>) -> Result<Self, Error> {
         let mut durable = Durable::load(platform.subscriptions)?;
@@ -330,6 +331,9 @@ impl Device {
                 (operation, Open { txn, operation, stage: Stage::Requested, owner: None })
             }
         };
+        if let Goal::OnDemand(token) = &goal {
+            grant::hash(token, platform.crypto).map_err(|_| Misuse::Parameter("the grant is no COSE_Sign1"))?;
+        }
         durable.requests = durable.requests.checked_add(1).ok_or(Misuse::NotNow("request counter used up"))?;
         durable.open = Some(open);
 
@@ -717,7 +721,7 @@ impl Device {
         }
 
         // Everything that can fail comes before the commit, so that a committed credential is always announced.
-        let grant = self.grant.as_ref().map(|grant| crypto.sha256(&[grant]));
+        let grant = self.grant.as_ref().map(|token| grant::hash(token, crypto)).transpose()?;
         let held = Held::new(slot, &self.txn, &installed, ownership, grant);
         let event = if at_once { Event::Activated } else { Event::Prepared };
         let next = self.durable.install(held, event, &self.signer(platform))?;

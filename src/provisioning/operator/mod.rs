@@ -20,6 +20,7 @@ use self::session::{Core, Link, Sealed, Session, Step};
 use crate::{
     aka::{self, Milenage},
     attestation::{self, Format, Verdict},
+    authority::Permit,
     credential::{self, Activation, Algorithm, KeyName, MilenageParameters, Package, Previous, Secrets, StorageKey},
     crypto::{Crypto, Hash, Rng, Secret},
     edhoc::{
@@ -32,8 +33,8 @@ use crate::{
         Millis, is_key_store,
         log::{LogEntry, Offered, What},
         message::{
-            self, Complete, Decision, DeviceState, Hello, Offer, Order, PackageOffer, Refusal, Request, Status,
-            Stopped, Terms,
+            self, Complete, Decision, DeviceState, Hello, Offer, Operation, Order, PackageOffer, Refusal, Request,
+            Status, Stopped, Terms,
         },
         question::{Admission, Answer, Found, OwnedPart, Question, Reservation, TOO_LONG, Visitor, Wish},
         receipt::Event,
@@ -222,6 +223,21 @@ struct Entitled {
     shown: Shown,
     /// The voucher that it has still to see.
     voucher: Option<Vec<u8>>,
+    /// On whose account.
+    account: Option<OnAccount>,
+}
+
+/// What a grant makes of a credential.
+#[derive(Debug)]
+struct OnAccount {
+    hash: Hash,
+    profile: OwnedPart,
+}
+
+impl From<&Permit> for OnAccount {
+    fn from(permit: &Permit) -> Self {
+        Self { hash: *permit.hash(), profile: OwnedPart::profile(permit.profile()) }
+    }
 }
 
 /// A credential in the making.
@@ -553,17 +569,21 @@ impl Operator {
 
     fn appraised(&mut self, case: Case, admission: Admission, desk: &mut Desk<'_>) -> Result<(), Error> {
         let Case { handshake, mut visitor, shown } = case;
-        let Admission { verdict, admitted, voucher } = admission;
+        let Admission { verdict, admitted, voucher, permit } = admission;
         if !verdict.is_for(&visitor.evidence_nonce) || !admitted.is_for(&visitor) {
             return Err(Misuse::Parameter("an admission of another session").into());
         }
         let link = Link::Opening(Box::new(handshake));
+        let account = permit.as_ref().map(OnAccount::from);
+        if visitor.operation == Operation::OnDemand && account.is_none() {
+            return self.refuse(link, visitor.txn, Code::GrantMissing, desk);
+        }
         let entitled = match (visitor.operation.issues(), shown, voucher) {
             (false, ..) => None,
-            (true, Some(shown), _) => Some(Entitled { verdict, shown, voucher: None }),
+            (true, Some(shown), _) => Some(Entitled { verdict, shown, voucher: None, account }),
             (true, None, Some(voucher)) => {
                 let shown = self.outline(&voucher, visitor.device.name(), desk)?;
-                Some(Entitled { verdict, shown, voucher: Some(voucher) })
+                Some(Entitled { verdict, shown, voucher: Some(voucher), account })
             }
             (true, None, None) => return self.refuse(link, visitor.txn, Code::NotEntitled, desk),
         };
@@ -660,7 +680,7 @@ impl Operator {
     // ------------------------------------------------------------------------------------------ a new credential
 
     fn issue(&mut self, mut session: Box<Session>, desk: &mut Desk<'_>) -> Result<(), Error> {
-        let Some(entitled) = session.entitled.take() else {
+        let Some(entitled) = session.entitled.take().filter(|entitled| session.may_own(entitled)) else {
             return self.refuse(session.link, session.visitor.txn, Code::NotEntitled, desk);
         };
         let algorithms = &session.visitor.algorithms;
@@ -708,6 +728,9 @@ impl Operator {
         let Link::Opening(handshake) = &session.link else { return Err(Misbehaved::UnexpectedMessage.into()) };
         let previous = session.previous(supi, desk.crypto);
         let activation = if previous == Previous::None { *activation } else { Activation::TwoPhase };
+        let Entitled { verdict, shown, voucher, account } = entitled;
+        // What was granted, and nothing beside it.
+        let profile = account.as_ref().map(|account| &account.profile).or(profile.as_ref());
         let mut rand = [0; 16];
         desk.rng.fill(&mut rand)?;
         let vector = aka::vector(&Milenage::new(&k, &opc), &rand, *sqn, *management_field);
@@ -718,13 +741,12 @@ impl Operator {
             parameters: MilenageParameters { opc: opc.bytes() },
             challenge: vector.challenge,
             suci: suci.as_ref().map(OwnedPart::read).transpose()?,
-            profile: profile.as_ref().map(OwnedPart::read).transpose()?,
+            profile: profile.map(OwnedPart::read).transpose()?,
             activation,
             previous,
         };
         let package = credential::seal(&draft, self.config.domain, txn, handshake.session(), desk.crypto)?;
         drop(draft);
-        let Entitled { verdict, shown, voucher } = entitled;
         // Before anything is logged: afterwards it would be too late to learn that the offer does not fit.
         if package.len().saturating_add(voucher.as_ref().map_or(0, Vec::len)) > MAX_PACKAGE {
             return Err(TOO_LONG.into());
@@ -743,7 +765,7 @@ impl Operator {
             package_hash,
             owner_epoch: shown.owner_epoch(state),
             voucher_head: shown.head,
-            grant: None,
+            grant: account.as_ref().map(|account| account.hash),
             fingerprint,
             wrapped: desk.storage.wrap(&secrets, &package_hash, desk.crypto)?,
             verdict,

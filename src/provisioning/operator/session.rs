@@ -187,9 +187,6 @@ impl Session {
         if self.account.standing() == Standing::Suspended {
             return Err(Code::Suspended);
         }
-        if self.account.released().is_some() {
-            return Err(Code::NotEntitled);
-        }
         if self.account.is_full() {
             return Err(Code::TryLater);
         }
@@ -207,6 +204,12 @@ impl Session {
         // Something is prepared, says the log, and the device says that nothing is.
         let free = self.account.open().is_none_or(|deal| deal.stage == Stage::Offered);
         if (has && free) || self.account.cleaned() { Ok(()) } else { Err(Code::Conflict) }
+    }
+
+    /// Whether this operator has not handed the device on; or has got it back since.
+    pub(super) fn may_own(&self, entitled: &Entitled) -> bool {
+        let epoch = entitled.shown.owner_epoch(&self.visitor.state);
+        self.account.released().is_none_or(|released| epoch > released.owner_epoch)
     }
 
     /// Whether the device uses this credential.

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use super::{
-    Asked, Case, Draft, Entitled, Greeting, Introduced, Shown, State,
+    Asked, Case, Draft, Entitled, Greeting, Introduced, OnAccount, Shown, State,
     session::{Core, Link, Sealed, Session},
 };
 use crate::{
@@ -20,7 +20,8 @@ token::portable! {
     Introduced { since, voucher_first, shown }
     Shown { name, head, epoch, next }
     Case { handshake, visitor, shown }
-    Entitled { verdict, shown, voucher }
+    Entitled { verdict, shown, voucher, account }
+    OnAccount { hash, profile }
     Draft { reservation, epoch, k }
     Sealed { package, voucher, xres, refuted }
     Line { sequence, hash }

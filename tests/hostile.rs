@@ -739,6 +739,7 @@ fn request() -> Request<'static> {
         state: DeviceState {
             active: None,
             supi_hash: None,
+            package_hash: None,
             pending: None,
             owner_epoch: 0,
             voucher_head: None,

@@ -273,6 +273,7 @@ fn answers() -> Vec<Answer> {
 fn reservation() -> Reservation {
     Reservation {
         supi: "001010000000009".parse().unwrap(),
+        core_epoch: 0,
         activation: Activation::OneShot,
         sqn: Profile::default().sqn(1, Ind::default()).unwrap(),
         management_field: [0x80, 0],

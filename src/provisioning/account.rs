@@ -22,7 +22,7 @@ use alloc::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    log::{Barred, LogEntry, Offered, Proof, Recovered, Released, Signed, What},
+    log::{Barred, LogEntry, Offered, Proof, Recovered, Released, Seen, Signed, What},
     message::{Operation, Standing, Verdict},
     question::Visitor,
     receipt::{Event, Fault, Head, History, Receipt},
@@ -350,9 +350,7 @@ impl Account {
         if !superseding || !stands || offered.epoch <= self.epoch || self.is_full() {
             return Err(Conflict::Contradiction);
         }
-        if offered.counter != self.watch.counter() {
-            return Err(Conflict::Overtaken);
-        }
+        self.seen(&offered.request)?;
         // The core may know the SUPI of an offer that nobody took.
         if let Some(before) = self.open.take().filter(|deal| !self.names(&deal.credential.supi, &offered.supi)) {
             add(&mut self.leftovers, before.credential.supi);
@@ -369,11 +367,17 @@ impl Account {
         supi == next || self.active.as_ref().is_some_and(|active| active.supi == supi)
     }
 
-    /// What a device signs, it signs in the session that was admitted last.
-    fn signed(&mut self, signed: &Signed) -> Result<(), Conflict> {
-        if signed.counter != self.watch.counter() {
+    /// Only the session that was admitted last goes on. When the log is replayed, its entries are what tells of admissions.
+    fn seen(&mut self, request: &Seen) -> Result<(), Conflict> {
+        if request.counter < self.watch.counter() {
             return Err(Conflict::Overtaken);
         }
+        self.watch.see(request.counter, request.since);
+        Ok(())
+    }
+
+    fn signed(&mut self, signed: &Signed) -> Result<(), Conflict> {
+        self.seen(&signed.request)?;
         self.receipts = signed.proof.head;
         Ok(())
     }
@@ -453,9 +457,7 @@ impl Account {
     }
 
     fn recovered(&mut self, recovered: &Recovered) -> Result<(), Conflict> {
-        if recovered.counter != self.watch.counter() {
-            return Err(Conflict::Overtaken);
-        }
+        self.seen(&recovered.request)?;
         self.receipts = recovered.proof.head;
         let credential = Credential::from(recovered);
         match recovered.event {
@@ -508,11 +510,11 @@ impl Account {
         self.revision
     }
 
-    /// The epoch of the next offer, for a device that says it has these.
-    pub(super) fn next_epoch(&self, visitor: &Visitor) -> Option<u32> {
+    /// The epoch of the next offer, for a device that says it has these, and a core that has this.
+    pub(super) fn next_epoch(&self, visitor: &Visitor, core_epoch: u32) -> Option<u32> {
         let state = &visitor.state;
         let held = state.active.max(state.pending).unwrap_or_default();
-        self.epoch.max(held).checked_add(1)
+        self.epoch.max(held).max(core_epoch).checked_add(1)
     }
 
     /// Where the line of receipts ends that the log has.

@@ -91,6 +91,15 @@ pub enum What {
     Cleaned,
 }
 
+/// Which request of the device led to an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The device's request counter: request and retry.
+    pub counter: (u32, u32),
+    /// When its session began, in seconds since 1970.
+    pub since: u64,
+}
+
 /// See [`What::Offered`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offered {
@@ -99,8 +108,8 @@ pub struct Offered {
     pub txn: Txn,
     /// What the device asked for.
     pub operation: Operation,
-    /// Its request counter: request and retry.
-    pub counter: (u32, u32),
+    /// Its request.
+    pub request: Seen,
     /// The subscription's SUPI, digits only.
     pub supi: String,
     /// The epoch.
@@ -146,8 +155,8 @@ pub struct Signed {
     pub txn: Txn,
     /// What.
     pub event: Event,
-    /// The request counter of the session in which it came.
-    pub counter: (u32, u32),
+    /// The request of the session in which it came.
+    pub request: Seen,
     /// The signature.
     pub proof: Proof,
 }
@@ -178,8 +187,8 @@ pub struct Recovered {
     /// Fingerprint of the K that the core has.
     #[serde(with = "serde_bytes")]
     pub fingerprint: Hash,
-    /// The request counter.
-    pub counter: (u32, u32),
+    /// The request of the session in which it came.
+    pub request: Seen,
     /// The signature.
     pub proof: Proof,
 }

@@ -165,14 +165,16 @@ wire_map! {
 }
 
 wire_array! {
-    /// device-state = [ active: epoch / null, supi-hash / null, pending: epoch / null, owner-epoch: uint,
-    ///                  voucher-head: hash / null, last-receipt: hash / null ]
+    /// device-state = [ active: epoch / null, supi-hash / null, package-hash / null, pending: epoch / null,
+    ///                  owner-epoch: uint, voucher-head: hash / null, last-receipt: hash / null ]
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct DeviceState {
         /// Epoch of the credential in use.
         pub active: Option<u32>,
         /// Names its SUPI to those who know it: see [`supi_hash`](super::receipt::supi_hash).
         pub supi_hash: Option<Hash>,
+        /// SHA-256 over the package that it came in.
+        pub package_hash: Option<Hash>,
         /// Epoch of a credential that is prepared and not decided.
         pub pending: Option<u32>,
         /// The owner epoch of the last voucher entry it accepted; 0 before the first.

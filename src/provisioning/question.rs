@@ -57,7 +57,7 @@ pub enum Question {
         /// The subscription.
         supi: Supi,
     },
-    /// The log lost a transaction. Has the core a credential of it? Answer [`Answer::Recovered`].
+    /// The log lost a credential. Has the core got it? Answer [`Answer::Recovered`].
     Recover(Lost),
     /// Bar this subscription: the core accepts none of its credentials from now on, and forgets none. Answer
     /// [`Answer::CoreReady`].
@@ -91,12 +91,12 @@ pub struct Wish {
     pub current: Option<Supi>,
 }
 
-/// A transaction that the log has lost, and the device has signed for.
+/// A credential that the log has lost, and the device has signed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
-    /// The transaction.
+    /// The transaction that `supi_hash` was made with.
     pub txn: Txn,
-    /// The epoch of its credential.
+    /// The epoch of the credential.
     pub epoch: u32,
     /// Its SUPI: compare [`supi_hash`](super::receipt::supi_hash) for those that it could be.
     pub supi_hash: Hash,
@@ -162,9 +162,8 @@ pub struct Admission {
 pub struct CoreCredential {
     /// The subscription.
     pub supi: Supi,
-    /// The transaction that made it: keep it beside the credential, for [`Question::Recover`].
-    pub txn: Txn,
-    /// The epoch: the core's entry must not go back to an older one.
+    /// The epoch: the core's entry must not go back to an older one. Keep it beside the credential, for
+    /// [`Question::Recover`].
     pub epoch: u32,
     /// The algorithm set.
     pub algorithm: Algorithm,
@@ -177,6 +176,9 @@ pub struct CoreCredential {
 pub struct Reservation {
     /// Its SUPI.
     pub supi: Supi,
+    /// The epoch of what the core has under this SUPI, 0 if that is nothing: the new one comes after it, whatever the log
+    /// knows.
+    pub core_epoch: u32,
     /// When the device may rely on it. A device that has a credential already gets [`Activation::TwoPhase`] in any case.
     pub activation: Activation,
     /// For the activation challenge; used up by it. A new K has numbers of its own, from the beginning.
@@ -243,7 +245,7 @@ token::portable! {
         device, txn, operation, counter, since, state, evidence, evidence_nonce, entitled, voucher_request, algorithms,
         grant, receipts
     }
-    Reservation { supi, activation, sqn, management_field, suci, profile }
+    Reservation { supi, core_epoch, activation, sqn, management_field, suci, profile }
 }
 
 /// As in the log.

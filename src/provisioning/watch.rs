@@ -100,6 +100,12 @@ impl Watch {
         Ok(Self { counter, since: visitor.since.0, owner_epoch: state.owner_epoch, head: state.voucher_head, ..*self })
     }
 
+    /// A request was admitted.
+    pub(super) const fn see(&mut self, counter: (u32, u32), since: u64) {
+        self.counter = counter;
+        self.since = since;
+    }
+
     /// The device has signed for a credential of this epoch, in this owner epoch.
     pub(super) const fn confirm(&mut self, epoch: u32, owner_epoch: u32, head: Option<Hash>) {
         self.epoch = epoch;

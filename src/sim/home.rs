@@ -245,6 +245,7 @@ impl Home {
         let profile = ServiceProfile { dnn: ArrayString::from("iot").ok(), ..ServiceProfile::default() };
         Ok(Reservation {
             supi,
+            core_epoch: self.core.get(&supi).map_or(0, |entry| entry.credential.epoch),
             activation: self.activation,
             sqn: first,
             management_field: MANAGEMENT_FIELD,
@@ -288,8 +289,7 @@ impl Home {
 
     fn recover(&self, lost: &Lost) -> Option<(Supi, Hash)> {
         let held = self.core.iter().find(|(supi, entry)| {
-            let CoreCredential { txn, epoch, .. } = &entry.credential;
-            (*txn, *epoch) == (lost.txn, lost.epoch) && supi_hash(txn, supi, &RustCrypto) == lost.supi_hash
+            entry.credential.epoch == lost.epoch && supi_hash(&lost.txn, supi, &RustCrypto) == lost.supi_hash
         });
         let supi = held.map(|(supi, _)| *supi)?;
         Some((supi, self.fingerprint(&supi)?))
@@ -308,6 +308,21 @@ impl Home {
     /// The log, oldest entry first.
     pub fn entries(&self) -> impl Iterator<Item = LogEntry> {
         self.log.iter().filter_map(|entry| LogEntry::from_cbor(entry).ok())
+    }
+
+    /// The log is restored to its first `entries`, and accounts with it; the core is not.
+    ///
+    /// # Panics
+    /// Not on a log that this made.
+    #[expect(clippy::expect_used, reason = "for tests: a log that cannot be replayed is a defect")]
+    pub fn restore(&mut self, entries: usize) {
+        self.log.truncate(entries);
+        let log: Vec<_> = self.entries().collect();
+        for (device, account) in &mut self.accounts {
+            *account = Account::default();
+            let own = log.iter().filter(|entry| entry.device == *device);
+            account.replay(own, &RustCrypto).expect("what was applied once");
+        }
     }
 
     /// A fresh AKA vector for a subscriber, as the UDM makes one when its device attaches.

@@ -329,6 +329,7 @@ fn liar(judge: &mut Judge, cast: Cast, input: &mut Input<'_>) {
         state: DeviceState {
             active: (input.byte() % 4 == 3).then_some(1),
             supi_hash: None,
+            package_hash: None,
             pending: None,
             owner_epoch: 0,
             voucher_head: None,

@@ -83,6 +83,7 @@ fn messages() -> Vec<Seed> {
     let state = DeviceState {
         active: None,
         supi_hash: None,
+        package_hash: None,
         pending: None,
         owner_epoch: 0,
         voucher_head: None,

@@ -213,6 +213,7 @@ impl Durable {
         DeviceState {
             active: self.active.as_ref().map(|active| active.epoch),
             supi_hash: self.active.as_ref().map(|active| receipt::supi_hash(txn, &active.supi, crypto)),
+            package_hash: self.active.as_ref().map(|active| active.package_hash),
             pending: pending.map(|pending| pending.epoch),
             owner_epoch: self.ownership.map_or(0, |ownership| ownership.epoch),
             voucher_head: self.ownership.map(|ownership| ownership.head),

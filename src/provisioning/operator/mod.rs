@@ -703,7 +703,7 @@ impl Operator {
         desk: &mut Desk<'_>,
     ) -> Result<(), Error> {
         let Link::Opening(handshake) = &session.link else { return Err(Misbehaved::UnexpectedMessage.into()) };
-        let Some(epoch) = session.account.next_epoch(&session.visitor) else {
+        let Some(epoch) = session.account.next_epoch(&session.visitor, reservation.core_epoch) else {
             return self.refuse(session.link, session.visitor.txn, Code::Conflict, desk);
         };
         let txn = &session.visitor.txn;
@@ -723,8 +723,8 @@ impl Operator {
         desk: &mut Desk<'_>,
     ) -> Result<(), Error> {
         let Draft { reservation, epoch, k } = draft;
-        let Reservation { supi, activation, sqn, management_field, suci, profile } = &reservation;
-        let Visitor { txn, operation, counter, state, .. } = &session.visitor;
+        let Reservation { supi, activation, sqn, management_field, suci, profile, .. } = &reservation;
+        let Visitor { txn, operation, state, .. } = &session.visitor;
         let Link::Opening(handshake) = &session.link else { return Err(Misbehaved::UnexpectedMessage.into()) };
         let previous = session.previous(supi, desk.crypto);
         let activation = if previous == Previous::None { *activation } else { Activation::TwoPhase };
@@ -757,7 +757,7 @@ impl Operator {
         let offered = What::Offered(Offered {
             txn: *txn,
             operation: *operation,
-            counter: (counter.request, counter.retry),
+            request: session.seen(),
             supi: supi.as_str().to_string(),
             epoch,
             activation,

@@ -33,8 +33,8 @@ use crate::{
     identity::{Domain, Supi},
     provisioning::{
         account::{Account, Credential, Deal, Line, Stage},
-        log::{Barred, LogEntry, Proof, Recovered, Signed, What},
-        message::{Confirm, Operation, Order, Prepared, Standing, Verdict},
+        log::{Barred, LogEntry, Proof, Recovered, Seen, Signed, What},
+        message::{Confirm, DeviceState, Operation, Order, Prepared, Standing, Verdict},
         question::{CoreCredential, Lost, Visitor},
         receipt::{self, Event, Head, Receipt},
         record::Channel,
@@ -140,6 +140,9 @@ impl Session {
         if let Some(deal) = self.overtaken_deal(crypto) {
             return self.activated(deal);
         }
+        if let Some(lost) = self.lost(crypto) {
+            return Ok(self.found_again(lost));
+        }
         let Some(shown) = &self.shown else {
             return if self.is_barred_for_good() { Ok(self.erase()) } else { self.wish(crypto) };
         };
@@ -235,6 +238,42 @@ impl Session {
             other && deal.stage != Stage::Aborted && self.is_in_use(&deal.credential, crypto)
         };
         self.account.open().filter(overtaken)
+    }
+
+    /// The credential that the device uses, if the log has lost it.
+    fn lost(&self, crypto: &dyn Crypto) -> Option<Lost> {
+        let Visitor { state, txn, operation, .. } = &self.visitor;
+        let signed = self.shown.as_ref().is_some_and(|shown| shown.event == Event::Activated);
+        let others = *operation == Operation::Transfer && self.account.active().is_none();
+        let known = self.account.active().is_some_and(|active| self.is_in_use(active, crypto));
+        let (epoch, supi_hash) = state.active.zip(state.supi_hash)?;
+        let lost = !known && !signed && !others && self.package.is_none() && !self.account.cleaned();
+        lost.then_some(Lost { txn: *txn, epoch, supi_hash })
+    }
+
+    /// The core has it, and so it is the device's.
+    fn found_again(&self, lost: Lost) -> Step {
+        let Lost { txn, epoch, .. } = lost;
+        let DeviceState { owner_epoch, voucher_head, package_hash, .. } = self.visitor.state;
+        match (self.core, package_hash) {
+            (Core::Recovered(Some((supi, fingerprint))), Some(package_hash)) => {
+                Step::Log(Box::new(What::Recovered(Recovered {
+                    txn,
+                    event: Event::Activated,
+                    supi: supi.as_str().to_string(),
+                    epoch,
+                    package_hash,
+                    owner_epoch,
+                    voucher_head,
+                    grant: None,
+                    fingerprint,
+                    request: self.seen(),
+                    proof: self.proof(),
+                })))
+            }
+            (Core::Recovered(_), _) => Step::Refuse(Code::Conflict),
+            _ => Step::Recover(lost),
+        }
     }
 
     fn prepared(&self, known: Known, shown: &Receipt, crypto: &dyn Crypto) -> Result<Step, Error> {
@@ -345,12 +384,11 @@ impl Session {
                 voucher_head: self.visitor.state.voucher_head,
                 grant,
                 fingerprint,
-                counter: self.counter(),
+                request: self.seen(),
                 proof: self.proof(),
             }))),
             Core::Recovered(None) if event == Event::Prepared => self.decide(Verdict::Abort),
             Core::Recovered(None) => Step::Refuse(Code::Conflict),
-            Core::Unsure(code) => Step::Refuse(code),
             _ => Step::Recover(Lost { txn, epoch, supi_hash }),
         })
     }
@@ -373,12 +411,13 @@ impl Session {
         open.into_iter().chain(self.account.active()).find(|credential| credential.txn == self.visitor.txn)
     }
 
-    fn counter(&self) -> (u32, u32) {
-        (self.visitor.counter.request, self.visitor.counter.retry)
+    pub(super) fn seen(&self) -> Seen {
+        let Visitor { counter, since, .. } = &self.visitor;
+        Seen { counter: (counter.request, counter.retry), since: since.0 }
     }
 
     fn signed(&self, txn: &[u8; 16], event: Event) -> Signed {
-        Signed { txn: *txn, event, counter: self.counter(), proof: self.proof() }
+        Signed { txn: *txn, event, request: self.seen(), proof: self.proof() }
     }
 
     fn proof(&self) -> Proof {
@@ -400,6 +439,10 @@ impl Session {
             What::Cleared { .. } => self.cleared = false,
             _ => {}
         }
+        // What was found is in the log now; the core may be asked for more.
+        if matches!(entry.what, What::Recovered(_)) {
+            self.core = Core::Silent;
+        }
         Ok(())
     }
 
@@ -415,7 +458,6 @@ impl Session {
         let wrapped = wrapped.as_ref().ok_or(Backend::Store)?;
         Ok(CoreCredential {
             supi: read(&credential.supi)?,
-            txn: credential.txn,
             epoch: credential.epoch,
             algorithm: Algorithm::Milenage,
             secrets: desk.storage.unwrap(wrapped, &credential.package_hash, desk.crypto)?,

@@ -200,7 +200,10 @@ impl Account {
     /// # Errors
     /// [`Refusal`]: on an alarm, log [`What::Quarantined`].
     pub fn admit(&self, visitor: &Visitor, crypto: &dyn Crypto) -> Result<Admitted, Refusal> {
-        let account = Self { watch: self.watch.admit(visitor)?, ..self.clone() };
+        let key = visitor.device.public_key();
+        let last = visitor.receipts.last().and_then(|last| Receipt::verify(last, key, crypto).ok());
+        let erased = last.is_some_and(|last| last.event == Event::Erased);
+        let account = Self { watch: self.watch.admit(visitor, erased)?, ..self.clone() };
         let (history, proof) = self.hand_in(visitor, crypto)?;
         let last = visitor.state.last_receipt;
         // Receipts that were acknowledged and then lost: the log was restored, and takes up the line where it is.

@@ -59,7 +59,8 @@ pub enum Question {
     },
     /// The log lost a credential. Has the core got it? Answer [`Answer::Recovered`].
     Recover(Lost),
-    /// Bar this subscription: the core accepts none of its credentials from now on, and forgets none. Answer
+    /// Bar this subscription: the core accepts none of its credentials from now on, and forgets none. If it does not know the
+    /// SUPI, it is to be barred from the moment on in which it does: a credential may be on its way. Answer
     /// [`Answer::CoreReady`].
     BarInCore {
         /// The subscription.

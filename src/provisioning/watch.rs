@@ -79,8 +79,9 @@ impl Refusal {
 }
 
 impl Watch {
-    /// Holds a request against what is known, and gives the row as it is to be with the request.
-    pub(super) fn admit(&self, visitor: &Visitor) -> Result<Self, Refusal> {
+    /// Holds a request against what is known, and gives the row as it is to be with the request. `erased`: its last receipt
+    /// says that it has no credential any more.
+    pub(super) fn admit(&self, visitor: &Visitor, erased: bool) -> Result<Self, Refusal> {
         if let Some(alarm) = self.quarantined {
             return Err(Refusal::Quarantined(alarm));
         }
@@ -91,7 +92,8 @@ impl Watch {
             return Err(if before { Refusal::Stale } else { Refusal::Alarm(Alarm::Counter) });
         }
         let state = &visitor.state;
-        if state.active.unwrap_or_default() < self.epoch || state.owner_epoch < self.owner_epoch {
+        let behind = state.active.unwrap_or_default() < self.epoch && !erased;
+        if behind || state.owner_epoch < self.owner_epoch {
             return Err(Refusal::Alarm(Alarm::State));
         }
         if state.owner_epoch == self.owner_epoch && self.head != state.voucher_head {

@@ -5,7 +5,7 @@
 
 use alloc::{
     boxed::Box,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     format,
     string::{String, ToString},
     vec::Vec,
@@ -71,14 +71,9 @@ pub struct Home {
     used: BTreeMap<Vec<u8>, Txn>,
     /// The log, in CBOR, as a database would hold it.
     log: Vec<Vec<u8>>,
-    core: BTreeMap<Supi, Entry>,
-}
-
-/// A subscriber, in the core network.
-#[derive(Debug)]
-struct Entry {
-    credential: CoreCredential,
-    barred: bool,
+    core: BTreeMap<Supi, CoreCredential>,
+    /// SUPIs that the core does not let in, known or not.
+    barred: BTreeSet<Supi>,
 }
 
 impl core::fmt::Debug for Home {
@@ -107,6 +102,7 @@ impl Home {
             used: BTreeMap::new(),
             log: Vec::new(),
             core: BTreeMap::new(),
+            barred: BTreeSet::new(),
         }
     }
 
@@ -163,10 +159,17 @@ impl Home {
             Question::PutIntoCore(credential) => Answer::CoreReady(self.put_into_core(*credential)),
             Question::ReadCore { supi } => Answer::CoreHolds(Ok(self.fingerprint(&supi))),
             Question::Recover(lost) => Answer::Recovered(Ok(self.recover(&lost))),
-            Question::BarInCore { supi } => Answer::CoreReady(self.bar(&supi, true)),
-            Question::AdmitToCore { supi } => Answer::CoreReady(self.bar(&supi, false)),
+            Question::BarInCore { supi } => {
+                self.barred.insert(supi);
+                Answer::CoreReady(Ok(()))
+            }
+            Question::AdmitToCore { supi } => {
+                self.barred.remove(&supi);
+                Answer::CoreReady(Ok(()))
+            }
             Question::RemoveFromCore { supi } => {
                 self.core.remove(&supi);
+                self.barred.remove(&supi);
                 Answer::CoreReady(Ok(()))
             }
         }
@@ -245,7 +248,7 @@ impl Home {
         let profile = ServiceProfile { dnn: ArrayString::from("iot").ok(), ..ServiceProfile::default() };
         Ok(Reservation {
             supi,
-            core_epoch: self.core.get(&supi).map_or(0, |entry| entry.credential.epoch),
+            core_epoch: self.core.get(&supi).map_or(0, |held| held.epoch),
             activation: self.activation,
             sqn: first,
             management_field: MANAGEMENT_FIELD,
@@ -272,32 +275,27 @@ impl Home {
 
     /// Never back to an older epoch, and never another K in the same one.
     fn put_into_core(&mut self, credential: CoreCredential) -> Result<(), Code> {
-        let held = self.core.get(&credential.supi).map(|entry| &entry.credential);
-        match held {
+        match self.core.get(&credential.supi) {
             Some(held) if held.epoch == credential.epoch && held.secrets.k == credential.secrets.k => Ok(()),
             Some(held) if held.epoch >= credential.epoch => Err(Code::Conflict),
             _ => {
-                self.core.insert(credential.supi, Entry { credential, barred: false });
+                self.core.insert(credential.supi, credential);
                 Ok(())
             }
         }
     }
 
     fn fingerprint(&self, supi: &Supi) -> Option<Hash> {
-        self.core.get(supi).map(|entry| credential::fingerprint(&entry.credential.secrets.k, &RustCrypto))
+        self.core.get(supi).map(|held| credential::fingerprint(&held.secrets.k, &RustCrypto))
     }
 
     fn recover(&self, lost: &Lost) -> Option<(Supi, Hash)> {
-        let held = self.core.iter().find(|(supi, entry)| {
-            entry.credential.epoch == lost.epoch && supi_hash(&lost.txn, supi, &RustCrypto) == lost.supi_hash
-        });
+        let held = self
+            .core
+            .iter()
+            .find(|(supi, held)| held.epoch == lost.epoch && supi_hash(&lost.txn, supi, &RustCrypto) == lost.supi_hash);
         let supi = held.map(|(supi, _)| *supi)?;
         Some((supi, self.fingerprint(&supi)?))
-    }
-
-    fn bar(&mut self, supi: &Supi, barred: bool) -> Result<(), Code> {
-        self.core.get_mut(supi).ok_or(Code::Conflict)?.barred = barred;
-        Ok(())
     }
 
     /// What is known of a device.
@@ -330,8 +328,9 @@ impl Home {
     /// # Errors
     /// [`Backend::Store`] if the core does not let the SUPI in; [`Backend::Random`].
     pub fn challenge(&mut self, supi: &Supi, rng: &mut dyn Rng) -> Result<Box<Vector>, Backend> {
-        let entry = self.core.get_mut(supi).filter(|entry| !entry.barred).ok_or(Backend::Store)?;
-        let Secrets { k, opc, sqn } = &mut entry.credential.secrets;
+        let barred = self.barred.contains(supi);
+        let held = self.core.get_mut(supi).filter(|_| !barred).ok_or(Backend::Store)?;
+        let Secrets { k, opc, sqn } = &mut held.secrets;
         let mut rand = [0; 16];
         rng.fill(&mut rand)?;
         let next = Profile::default().next(*sqn, Ind::default(), 0);
@@ -341,6 +340,6 @@ impl Home {
 
     /// SUPIs that the core lets in.
     pub fn subscribers(&self) -> impl Iterator<Item = &Supi> {
-        self.core.iter().filter(|(_, entry)| !entry.barred).map(|(supi, _)| supi)
+        self.core.keys().filter(|supi| !self.barred.contains(*supi))
     }
 }

@@ -603,6 +603,7 @@ impl Operator {
             expected: None,
             over: false,
             cleared: false,
+            steps: 0,
         });
         match session.resume(receipts, desk.crypto) {
             Ok(()) => self.advance(session, desk),
@@ -611,7 +612,7 @@ impl Operator {
     }
 
     /// Carries out what the table says.
-    fn advance(&mut self, session: Box<Session>, desk: &mut Desk<'_>) -> Result<(), Error> {
+    fn advance(&mut self, mut session: Box<Session>, desk: &mut Desk<'_>) -> Result<(), Error> {
         let (question, asked) = match session.step(desk.crypto)? {
             Step::Issue => return self.issue(session, desk),
             Step::Package => return self.package(session, desk),

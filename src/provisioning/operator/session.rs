@@ -17,7 +17,7 @@
 //! uses a credential  not ended           put into the core (again), log Ended, then as above
 //! ```
 //!
-//! [`Session::step`] is that table. It looks at the account, at what the device has signed and at what the core has said, and
+//! [`Session::next`] is that table. It looks at the account, at what the device has signed and at what the core has said, and
 //! at nothing else: whichever session comes next, on whichever server, goes on where the log is. The machine carries the
 //! step out and comes back.
 
@@ -65,7 +65,13 @@ pub(super) struct Session {
     pub(super) over: bool,
     /// The core has forgotten the first leftover, and the log does not know.
     pub(super) cleared: bool,
+    /// Steps that were carried out.
+    pub(super) steps: u32,
 }
+
+/// Steps of a session, at most: no answer of the caller's keeps it going round. The longest way is a recovery and a decision,
+/// some twelve.
+const MAX_STEPS: u32 = 32;
 
 /// How a session reaches the device.
 #[derive(Debug)]
@@ -133,7 +139,15 @@ enum Known {
 
 impl Session {
     /// The table.
-    pub(super) fn step(&self, crypto: &dyn Crypto) -> Result<Step, Error> {
+    pub(super) fn step(&mut self, crypto: &dyn Crypto) -> Result<Step, Error> {
+        self.steps = self.steps.saturating_add(1);
+        if self.steps > MAX_STEPS {
+            return Ok(if self.over { Step::End } else { Step::Refuse(Code::Conflict) });
+        }
+        self.next(crypto)
+    }
+
+    fn next(&self, crypto: &dyn Crypto) -> Result<Step, Error> {
         if self.over {
             return self.clear();
         }
@@ -243,7 +257,9 @@ impl Session {
     /// The credential that the device uses, if the log has lost it.
     fn lost(&self, crypto: &dyn Crypto) -> Option<Lost> {
         let Visitor { state, txn, operation, .. } = &self.visitor;
-        let signed = self.shown.as_ref().is_some_and(|shown| shown.event == Event::Activated);
+        // What it has signed since is what counts.
+        let signed = self.shown.as_ref().map(|shown| shown.event);
+        let signed = matches!(signed, Some(Event::Activated | Event::Erased));
         let others = *operation == Operation::Transfer && self.account.active().is_none();
         let known = self.account.active().is_some_and(|active| self.is_in_use(active, crypto));
         let (epoch, supi_hash) = state.active.zip(state.supi_hash)?;

@@ -603,6 +603,7 @@ impl Operator {
             expected: None,
             over: false,
             cleared: false,
+            foreign: false,
             steps: 0,
         });
         match session.resume(receipts, desk.crypto) {

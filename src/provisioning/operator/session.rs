@@ -65,6 +65,8 @@ pub(super) struct Session {
     pub(super) over: bool,
     /// The core has forgotten the first leftover, and the log does not know.
     pub(super) cleared: bool,
+    /// What the device uses is another operator's.
+    pub(super) foreign: bool,
     /// Steps that were carried out.
     pub(super) steps: u32,
 }
@@ -143,6 +145,11 @@ impl Session {
         self.steps = self.steps.saturating_add(1);
         if self.steps > MAX_STEPS {
             return Ok(if self.over { Step::End } else { Step::Refuse(Code::Conflict) });
+        }
+        // It is not this operator's, and stays beside what the transaction is about: a transfer.
+        if self.core == Core::Recovered(None) && self.shown.is_some() && self.lost(crypto).is_some() {
+            self.foreign = true;
+            self.core = Core::Silent;
         }
         self.next(crypto)
     }
@@ -260,7 +267,9 @@ impl Session {
         // What it has signed since is what counts.
         let signed = self.shown.as_ref().map(|shown| shown.event);
         let signed = matches!(signed, Some(Event::Activated | Event::Erased));
-        let others = *operation == Operation::Transfer && self.account.active().is_none();
+        let deal = self.account.open().filter(|deal| deal.credential.txn == *txn).map(|deal| deal.operation);
+        let transfer = *operation == Operation::Transfer || deal == Some(Operation::Transfer);
+        let others = self.foreign || (transfer && self.account.active().is_none());
         let known = self.account.active().is_some_and(|active| self.is_in_use(active, crypto));
         let (epoch, supi_hash) = state.active.zip(state.supi_hash)?;
         let lost = !known && !signed && !others && self.package.is_none() && !self.account.cleaned();

@@ -26,7 +26,7 @@ token::portable! {
     Sealed { package, voucher, xres, refuted }
     Line { sequence, hash }
     Session {
-        domain, link, visitor, account, proof, line, shown, core, entitled, package, expected, over, cleared, steps
+        domain, link, visitor, account, proof, line, shown, core, entitled, package, expected, over, cleared, foreign, steps
     }
 }
 

@@ -361,3 +361,68 @@ impl Held {
         Self { slot, supi, epoch, algorithm, txn: *txn, package_hash, ownership, grant }
     }
 }
+
+#[cfg(all(test, feature = "rustcrypto"))]
+mod tests {
+    use super::*;
+    use crate::{
+        crypto::rustcrypto::RustCrypto,
+        error::Result,
+        provisioning::receipt::History,
+        store::{
+            MAX_RECORD,
+            memory::{MemoryKeyStore, MemoryStore},
+        },
+    };
+
+    fn held(epoch: u32, slot: Slot) -> Result<Held> {
+        let ownership = Ownership { epoch: 1, head: [7; 32], owner: [8; 32] };
+        Ok(Held {
+            slot,
+            supi: "001010000000001".parse()?,
+            epoch,
+            algorithm: Algorithm::Milenage,
+            txn: [1; 16],
+            package_hash: [6; 32],
+            ownership,
+            grant: Some([9; 32]),
+        })
+    }
+
+    /// An operator that acknowledges nothing, for ever: the record keeps its length, and the line stays whole.
+    #[test]
+    fn receipts_that_nobody_acknowledges_are_summarised() -> Result<()> {
+        let mut keys = MemoryKeyStore::new();
+        keys.insert(KeyId(1), &[0x11; 32])?;
+        let signer = Signer { domain: Domain::Test, key: KeyId(1), keys: &keys, crypto: &RustCrypto };
+        let key = keys.public_key(KeyId(1))?;
+        let mut store = MemoryStore::new();
+        let mut durable = Durable::default();
+        for epoch in 1..40 {
+            let open = Open { txn: [1; 16], operation: Operation::Rekey, stage: Stage::Requested, owner: None };
+            durable.open = Some(open);
+            durable = durable.install(held(epoch, durable.free_slot())?, Event::Prepared, &signer)?;
+            durable = durable.activate(&signer)?;
+            durable.commit(&[], &mut store)?;
+            let length = crate::store::SubscriptionStore::record(&store)?.map_or(0, |record| record.len());
+            assert!(length <= MAX_RECORD && durable.receipts.len() <= MAX_RECEIPTS);
+            let mut history = History::default();
+            let told = history.extend(durable.receipts.iter().map(Vec::as_slice), &key, &RustCrypto);
+            assert_eq!((told, history.head), (Ok(()), durable.head));
+            assert_eq!(durable.head.sequence, u64::from(epoch).saturating_mul(2));
+            assert_eq!(history.summarised.len(), usize::from(epoch > 6));
+            // Into a message with less room, too.
+            let short = signer.fit(&durable.receipts, 700)?;
+            assert!(len(&short) <= 700);
+            durable = Durable::load(&store)?.complete(0)?;
+        }
+        // Once they are acknowledged they are gone: a summary only as a whole.
+        let last = durable.head.sequence;
+        let entries = durable.receipts.len();
+        assert_eq!(durable.complete(1)?.receipts.len(), entries, "a part of the summary");
+        assert_eq!(durable.complete(last.saturating_sub(1))?.receipts.len(), 1);
+        assert_eq!(durable.complete(last)?.receipts.len(), 0);
+        assert!(durable.complete(last.saturating_add(1)).is_err());
+        Ok(())
+    }
+}

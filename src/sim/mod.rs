@@ -26,10 +26,10 @@ use crate::{
     credential::{SoftUsim, StorageKey},
     crypto::{Hash, Rng, rustcrypto::RustCrypto},
     edhoc::OwnCredential,
-    error::{Backend, Error, Result},
+    error::{Backend, Error, Refused, Result},
     identity::{Domain, Role, Supi},
     provisioning::{
-        Millis,
+        Millis, Task,
         device::{self, Device, Goal, Introduction, Met, Platform, Subscription},
         log::What,
         message::{Operation, Standing},
@@ -161,6 +161,17 @@ pub enum Event<'a> {
 /// Somebody who watches.
 pub type Watcher<'a> = &'a mut dyn FnMut(Millis, &Event<'_>);
 
+/// An operator, with all that is its own.
+#[derive(Debug)]
+pub struct Party {
+    /// Its systems.
+    pub home: Home,
+    /// How it runs the exchange.
+    pub config: operator::Config,
+    /// Its key.
+    pub keys: MemoryKeyStore,
+}
+
 /// A device, an operator, and what is between them.
 #[derive(Debug)]
 pub struct World {
@@ -174,8 +185,8 @@ pub struct World {
     pub device_config: device::Config,
     /// How the operator does.
     pub operator_config: operator::Config,
-    /// What the device is after.
-    pub goal: Goal,
+    /// What the device is after at the moment.
+    goal: Goal,
     /// Attempts before giving up.
     pub attempts: u32,
     /// What the device attests with; `None` for one that cannot.
@@ -295,19 +306,64 @@ impl World {
     /// # Errors
     /// The error that ended the last attempt.
     pub fn run(&mut self, watch: Watcher<'_>) -> Result<Subscription> {
+        self.go(Goal::Provision, watch)?;
+        let subscription = device::subscription(&self.store)?;
+        subscription.map(|(subscription, _)| subscription).ok_or(Backend::Store.into())
+    }
+
+    /// Lets the device try until it has what it is after, or is told that it makes no sense. What was open when it started
+    /// is finished first.
+    ///
+    /// # Errors
+    /// The error that ended the last attempt.
+    pub fn go(&mut self, goal: Goal, watch: Watcher<'_>) -> Result<()> {
+        self.goal = goal;
         let mut link = Link::new(self.quality, self.rng.next());
         let mut last = Error::Unanswered;
         for _ in 0..self.attempts {
             match self.attempt(&mut link, watch) {
-                Ok(()) => {
-                    let subscription = device::subscription(&self.store)?;
-                    return subscription.map(|(subscription, _)| subscription).ok_or(Backend::Store.into());
+                Ok(()) => return Ok(()),
+                Err(error @ (Error::Misuse(_) | Error::Refused(Refused::Aborted))) => return Err(error),
+                Err(error @ Error::Refused(Refused::Code(code))) if !code.class().is_worth_repeating() => {
+                    return Err(error);
                 }
                 Err(error) => last = error,
             }
             self.now = self.now.after(60_000);
         }
         Err(last)
+    }
+
+    /// Carries out a task of the operator's.
+    ///
+    /// # Errors
+    /// [`Error::Declined`] if its systems say no.
+    pub fn carry_out(&mut self, mut task: Task, watch: Watcher<'_>) -> Result<()> {
+        while let Some(question) = task.poll() {
+            watch(self.now, &Event::Asked(&question));
+            task.answer(self.home.answer(question), &RustCrypto)?;
+        }
+        Ok(())
+    }
+
+    /// Puts another operator into the world, and gives the one that was there.
+    pub fn change_operator(&mut self, operator: Party) -> Party {
+        self.operators.clear();
+        Party {
+            home: core::mem::replace(&mut self.home, operator.home),
+            config: core::mem::replace(&mut self.operator_config, operator.config),
+            keys: core::mem::replace(&mut self.operator_keys, operator.keys),
+        }
+    }
+
+    /// The device's key store, for what it signs outside of a session.
+    pub const fn device_keys(&self) -> &MemoryKeyStore {
+        &self.device_keys
+    }
+
+    /// The operator's.
+    pub const fn operator_keys(&self) -> &MemoryKeyStore {
+        &self.operator_keys
     }
 
     fn attempt(&mut self, link: &mut Link, watch: Watcher<'_>) -> Result<()> {

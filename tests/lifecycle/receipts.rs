@@ -100,7 +100,7 @@ fn the_first_gap_or_fork_is_named() {
         let previous = line.head(forked - 1).hash;
         // Another receipt with that number: seen before, or followed by those of the true line.
         let other = line.receipt(sequence, previous, 9);
-        let (outcome, _) = line.verified(line.head(forked), &[other.clone()]);
+        let (outcome, _) = line.verified(line.head(forked), core::slice::from_ref(&other));
         assert_eq!(outcome, Err(Fault::Fork { sequence }), "{forked}");
         let mut entries = line.receipts.clone();
         entries[forked - 1] = other;

@@ -370,7 +370,8 @@ fn a_goal_that_does_not_fit_what_the_device_has_is_misuse_and_writes_nothing() {
     let none = Err(Misuse::NotNow("the device has no subscription").into());
     let some = Err(Misuse::NotNow("the device has a subscription").into());
     let bad = Err(Misuse::Parameter("the grant is no COSE_Sign1").into());
-    let cases: Vec<(Lab, Vec<(Goal, Result<(), Error>)>)> = vec![
+    type Cases = Vec<(Goal, Result<(), Error>)>;
+    let cases: Vec<(Lab, Cases)> = vec![
         (
             Lab::new(13),
             vec![

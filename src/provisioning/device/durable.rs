@@ -404,7 +404,7 @@ mod tests {
             durable = durable.install(held(epoch, durable.free_slot())?, Event::Prepared, &signer)?;
             durable = durable.activate(&signer)?;
             durable.commit(&[], &mut store)?;
-            let length = crate::store::SubscriptionStore::record(&store)?.map_or(0, |record| record.len());
+            let length = SubscriptionStore::record(&store)?.map_or(0, |record| record.len());
             assert!(length <= MAX_RECORD && durable.receipts.len() <= MAX_RECEIPTS);
             let mut history = History::default();
             let told = history.extend(durable.receipts.iter().map(Vec::as_slice), &key, &RustCrypto);

@@ -1,0 +1,309 @@
+//! The whole life of a subscription: provisioned, re-keyed, scoped on demand, suspended, re-associated, transferred,
+//! revoked, retired. One line for each message, question and durable step.
+//!
+//!     cargo run --features sim --example life [-- --loss 0.3] [--seed 7]
+//!
+//! Both sides, their systems and the link are in this process; identities are published test data. What it leaves out: what
+//! the messages look like inside, which `provision` shows.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a program that prints, and counts what it prints"
+)]
+
+use std::process::ExitCode;
+
+use arrayvec::ArrayString;
+use remote_provisioning::{
+    authority::{Association, Grant, Granter, Retirement},
+    credential::{Activation, Previous, ServiceProfile},
+    crypto::{Crypto, rustcrypto::RustCrypto},
+    edhoc::OwnCredential,
+    error::{Backend, Code, Error, Refused},
+    identity::{DeviceId, Domain, Role},
+    provisioning::{
+        Account, Millis, Question, Task,
+        device::{self, Goal},
+        log::What,
+        operator,
+    },
+    sim::{Event, IDENTITY, Party, TODAY, World, home::Home, identities, link::Fate, maker},
+    store::{KeyId, KeyStore, memory::MemoryKeyStore},
+    trust::{Date, Pinned, voucher},
+};
+
+const USAGE: &str = "usage: life [--loss 0..0.7] [--seed number]";
+
+fn main() -> ExitCode {
+    let Some((loss, seed)) = options() else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    match Story::new(seed, loss).and_then(Story::tell) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("\nFAILED: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn options() -> Option<(f64, u64)> {
+    let (mut loss, mut seed) = (0.0, 1);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(name) = arguments.next() {
+        let value = arguments.next()?;
+        match name.as_str() {
+            "--loss" => loss = value.parse().ok().filter(|loss| (0.0..=0.7).contains(loss))?,
+            "--seed" => seed = value.parse().ok()?,
+            _ => return None,
+        }
+    }
+    Some((loss, seed))
+}
+
+struct Story {
+    world: World,
+    device: DeviceId,
+    teller: Teller,
+}
+
+/// What went over the link, chapter by chapter.
+#[derive(Default)]
+struct Teller {
+    messages: usize,
+    bytes: usize,
+    writes: usize,
+}
+
+impl Teller {
+    fn tell(&mut self, now: Millis, event: &Event<'_>) {
+        let at = format!("{:>6}.{} s", now.0 / 1_000, now.0 % 1_000 / 100);
+        match event {
+            Event::Sent { from, bytes, fate, again, .. } => {
+                let arrow = if *from == Role::Device { "D ──▶ H" } else { "D ◀── H" };
+                let again = if *again { "  again" } else { "" };
+                let lost = if *fate == Fate::Lost { "  ✗ LOST" } else { "" };
+                println!("{at}  {arrow}  {:>4} B{again}{lost}", bytes.len());
+                self.messages += 1;
+                self.bytes += bytes.len();
+            }
+            Event::Committed { .. } => {
+                println!("{at}  D        durable");
+                self.writes += 1;
+            }
+            Event::Prepared(it) => println!("{at}  D        holds {} beside the one in use", it.id.supi),
+            Event::CalledOff => println!("{at}  D        lets go of what was prepared"),
+            Event::Installed(it) => println!("{at}  D        uses {}, epoch {}", it.id.supi, it.id.epoch),
+            Event::Erased => println!("{at}  D        has no credential any more"),
+            Event::Told(standing, wanted) => println!("{at}  D        is told: {standing:?}, wanted: {wanted:?}"),
+            Event::Asked(question) => println!("{at}        H  {}", asked(question)),
+            Event::Finished { by, result: Err(error) } => println!("{at}  {by:?} ends: {error}"),
+            _ => {}
+        }
+    }
+}
+
+fn asked(question: &Question) -> String {
+    match question {
+        Question::Find(_) => "whose name is concealed here?".into(),
+        Question::Appraise(visitor) => format!("is {} welcome, for {:?}?", visitor.device.name(), visitor.operation),
+        Question::Reserve(wish) => format!("a SUPI; in use is {:?}", wish.current.map(|supi| supi.to_string())),
+        Question::ComputeOpc { .. } => "OPc".into(),
+        Question::Log(entry) => format!("log {}: {}", entry.number, logged(&entry.what)),
+        Question::PutIntoCore(credential) => format!("core: {} epoch {}", credential.supi, credential.epoch),
+        Question::ReadCore { supi } => format!("core: what is under {supi}?"),
+        Question::Recover(_) => "core: what is left of a lost credential?".into(),
+        Question::BarInCore { supi } => format!("core: {supi} is barred"),
+        Question::AdmitToCore { supi } => format!("core: {supi} is let in again"),
+        Question::RemoveFromCore { supi } => format!("core: {supi} is forgotten"),
+    }
+}
+
+fn logged(what: &What) -> String {
+    match what {
+        What::Offered(it) => format!("offered {}, epoch {}, {:?}, {:?}", it.supi, it.epoch, it.activation, it.previous),
+        What::Prepared(_) => "prepared, signed by the device".into(),
+        What::Decided { verdict, .. } => format!("decided: {verdict:?}"),
+        What::Ended(signed) => format!("ended: {:?}, receipt {}", signed.event, signed.proof.head.sequence),
+        What::Associated(it) => format!("associated: number {}, {:?}", it.number(), it.gpsi()),
+        What::Barred(barred) => format!("barred: {barred:?}"),
+        What::Released(it) => format!("released to the owner of epoch {}", it.owner_epoch),
+        What::Transferred { owner_epoch, .. } => format!("transferred: the device has signed for epoch {owner_epoch}"),
+        What::Cleared { supi } => format!("cleared {supi}"),
+        What::Wanted(operation) => format!("wanted: {operation:?}"),
+        other => format!("{other:?}"),
+    }
+}
+
+impl Story {
+    fn new(seed: u64, loss: f64) -> Result<Self, Error> {
+        let mut world = World::new(seed).losing(loss);
+        world = world.trusting(identities::device_anchors(), identities::operator_anchors());
+        Ok(Self { world, device: maker::device_id()?, teller: Teller::default() })
+    }
+
+    fn tell(mut self) -> Result<(), Error> {
+        self.go("Provision, one-shot", Goal::Provision)?;
+        self.world.home.mode = Previous::Beside;
+        self.go("Re-key, mode N: a new SUPI beside the old one", Goal::Rekey)?;
+        self.world.home.mode = Previous::Shared;
+        self.go("Re-key, mode S: another K under the same SUPI", Goal::Rekey)?;
+        self.on_demand()?;
+        self.suspended()?;
+        self.associated()?;
+        self.transferred()?;
+        self.revoked()?;
+        self.world.home.activation = Activation::TwoPhase;
+        self.go("Provision again, in two phases", Goal::Provision)?;
+        self.go("Retire: the device gives it back", Goal::Retire)?;
+        println!("\nThe device has its factory identity, and {} subscribers are left.", self.subscribers());
+        if self.subscribers() == 0 { Ok(()) } else { Err(Backend::Store.into()) }
+    }
+
+    /// A chapter: the device is after something, and what it has afterwards works.
+    fn go(&mut self, title: &str, goal: Goal) -> Result<(), Error> {
+        self.contact(title, goal)?;
+        match device::subscription(&self.world.store)? {
+            Some((held, _)) => {
+                self.world.attach(&held.id.supi)?;
+                println!("          attached with {}, epoch {}", held.id.supi, held.id.epoch);
+            }
+            None => println!("          nothing to attach with"),
+        }
+        Ok(())
+    }
+
+    fn contact(&mut self, title: &str, goal: Goal) -> Result<(), Error> {
+        println!("\n── {title}");
+        let teller = core::mem::take(&mut self.teller);
+        let mut told = Teller::default();
+        let result = self.world.go(goal, &mut |now, event| told.tell(now, event));
+        println!("          {} messages, {} B, {} durable writes", told.messages, told.bytes, told.writes);
+        self.teller = teller;
+        result
+    }
+
+    fn carry_out(&mut self, task: Task) -> Result<(), Error> {
+        let teller = &mut self.teller;
+        self.world.carry_out(task, &mut |now, event| teller.tell(now, event))
+    }
+
+    fn account(&self) -> Account {
+        self.world.home.account(&self.device).cloned().unwrap_or_default()
+    }
+
+    fn subscribers(&self) -> usize {
+        self.world.home.subscribers().count()
+    }
+
+    fn on_demand(&mut self) -> Result<(), Error> {
+        let (owner, home) = (maker::keys("the owner")?, &mut self.world.home);
+        home.granters = vec![Granter::new("owner@example", owner.public_key(KeyId(0))?, Domain::Test)?];
+        let scope =
+            ServiceProfile { dnn: ArrayString::from("iot").ok(), quota: Some(1_000_000), ..ServiceProfile::default() };
+        home.limit = scope.clone();
+        let grant = Grant {
+            iss: "owner@example",
+            device: &self.device,
+            operator: &home.name,
+            expires: Date(TODAY.0 + 30 * 86_400),
+            not_before: None,
+            cti: b"the only one",
+            scope: &scope,
+        };
+        let token = grant.sign(maker::signer(&owner))?;
+        self.go("On demand: 1 MB to \"iot\", on the account of owner@example", Goal::OnDemand(token.clone()))?;
+        let again = self.contact("The same grant again", Goal::OnDemand(token));
+        expect(again, Code::GrantUsed)
+    }
+
+    fn suspended(&mut self) -> Result<(), Error> {
+        println!("\n── Suspend, while the device sleeps");
+        self.carry_out(Task::suspend(&self.device, &self.account())?)?;
+        self.contact("It asks how things stand", Goal::Query)?;
+        expect(self.contact("It asks for a new K", Goal::Rekey), Code::Suspended)?;
+        println!("\n── Reinstate");
+        self.carry_out(Task::reinstate(&self.device, &self.account())?)
+    }
+
+    fn associated(&mut self) -> Result<(), Error> {
+        let (seller, buyer) = (maker::keys("the owner")?, maker::keys("the next owner")?);
+        let key = |keys: &MemoryKeyStore| keys.public_key(KeyId(0));
+        println!("\n── Re-associate: released by the old owner, accepted by the new one; the device sleeps");
+        let first = Association::first(&key(&seller)?, ArrayString::from("msisdn-49170").ok())?;
+        self.carry_out(Task::associate(&self.device, &self.account(), first.clone()))?;
+        let number = ArrayString::from("msisdn-49171").ok();
+        let until = Date(TODAY.0 + 86_400);
+        let deed = first.deed(&self.device, Domain::Test, &key(&buyer)?, number, until)?;
+        let (release, acceptance) = (deed.release(maker::signer(&seller))?, deed.acceptance(maker::signer(&buyer))?);
+        let changed = first.change(&release, &acceptance, &self.device, Domain::Test, TODAY, &RustCrypto);
+        let changed = changed.map_err(|_| Error::Declined(Code::Conflict))?;
+        self.carry_out(Task::associate(&self.device, &self.account(), changed))?;
+        self.contact("It asks how things stand", Goal::Query)?;
+        self.go("And gets a new K, which the old owner never saw", Goal::Reassociate)
+    }
+
+    fn transferred(&mut self) -> Result<(), Error> {
+        println!("\n── Transfer: the donor names the next owner in the voucher, and issues nothing more");
+        let donor = self.world.operator_keys().public_key(IDENTITY)?;
+        let chain = maker::voucher(&self.world.device_config.name, &donor)?;
+        let keys = keys_of(identities::raw_operator_key())?;
+        let next = keys.public_key(IDENTITY)?.thumbprint(&RustCrypto);
+        self.carry_out(Task::hand_on(&self.device, &self.account(), next, 2)?)?;
+        let sign = |message: &[u8]| self.world.operator_keys().sign(IDENTITY, message);
+        let chain = voucher::extend(&chain, &donor, &next, 2, Domain::Test, sign, &RustCrypto)?;
+
+        let mut home = Home::laboratory()?;
+        home.own(self.world.device_config.name, chain);
+        let pinned = Pinned::from_ccs(identities::raw_operator_ccs(), Role::Operator, Domain::Test, &RustCrypto)?;
+        let config = operator::Config::new(OwnCredential::pinned(IDENTITY, &pinned)?, Domain::Test);
+        let donor = self.world.change_operator(Party { home, config, keys });
+        self.go("The device asks the recipient", Goal::Transfer)?;
+
+        println!("\n── The donor lets go, on the device's receipt, and says so");
+        let entries: Vec<_> = self.world.home.entries().collect();
+        let receipt = entries.iter().rev().find_map(|entry| match &entry.what {
+            What::Ended(signed) => signed.proof.receipts.last().map(|receipt| receipt.to_vec()),
+            _ => None,
+        });
+        let receipt = receipt.ok_or(Backend::Store)?;
+        let recipient = self.world.change_operator(donor);
+        let key = self.world.device_keys().public_key(IDENTITY)?;
+        let task = Task::handed_on(&self.device, &self.account(), &receipt, (&key, Domain::Test), &RustCrypto)?;
+        self.carry_out(task)?;
+        let retirement = Retirement::new(Domain::Test, &self.device, 2, RustCrypto.sha256(&[&receipt]))?;
+        let retirement = retirement.sign(|message| self.world.operator_keys().sign(IDENTITY, message))?;
+        println!("          retirement receipt, {} B; {} subscribers left", retirement.len(), self.subscribers());
+        self.world.change_operator(recipient);
+        Ok(())
+    }
+
+    fn revoked(&mut self) -> Result<(), Error> {
+        println!("\n── Revoke, while the device sleeps");
+        self.carry_out(Task::revoke(&self.device, &self.account())?)?;
+        println!("          the log says {:?}", self.account().standing());
+        self.contact("It asks how things stand", Goal::Query)?;
+        println!("          the log says {:?}", self.account().standing());
+        expect(self.contact("It asks for another one", Goal::Provision), Code::Revoked)?;
+        println!("\n── The operator thinks better of it");
+        self.carry_out(Task::reinstate(&self.device, &self.account())?)
+    }
+}
+
+fn keys_of(private: &[u8; 32]) -> Result<MemoryKeyStore, Error> {
+    let mut keys = MemoryKeyStore::new();
+    keys.insert(IDENTITY, private)?;
+    Ok(keys)
+}
+
+/// A chapter that has to end with this refusal.
+fn expect(result: Result<(), Error>, code: Code) -> Result<(), Error> {
+    match result {
+        Err(Error::Refused(Refused::Code(told))) if told == code => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => Err(Error::Declined(code)),
+    }
+}

@@ -507,6 +507,26 @@ impl Lab {
     }
 }
 
+/// A session whose operator waits for the answer to this question.
+pub(crate) fn stopped(lab: &mut Lab, question: &'static str) -> (Session, Question) {
+    lab.stopping = Some(question);
+    let mut session = lab.session(1);
+    loop {
+        let message = session.messages.last().unwrap().clone();
+        if session.messages.len().is_multiple_of(2) {
+            lab.tell_device(&mut session.device, &message).unwrap();
+            session.messages.extend(from_device(&mut session.device).sent);
+        } else {
+            lab.tell_operator(&mut session.operator, &message).unwrap();
+            let out = lab.serve(&mut session.operator);
+            session.messages.extend(out.sent);
+            if let Some(open) = out.open {
+                return (session, open);
+            }
+        }
+    }
+}
+
 /// Two machines, and all that they have said to each other.
 pub(crate) struct Session {
     pub(crate) device: Device,

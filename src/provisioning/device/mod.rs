@@ -87,7 +87,7 @@ pub enum Goal {
     Reassociate,
     /// A subscription of the operator that has become the device's owner.
     Transfer,
-    /// A subscription on somebody's account: with a signed [`grant`](crate::authority::grant).
+    /// A subscription on somebody's account: with a signed [`grant`].
     OnDemand(Vec<u8>),
     /// To hear how things stand, and to hand in receipts.
     Query,

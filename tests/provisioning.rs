@@ -10,7 +10,7 @@
 
 mod lab;
 
-use lab::{FromDevice, Lab, Outcome, Session, admission, chain, from_device, stopped};
+use lab::{FromDevice, Lab, Session, admission, chain, from_device, stopped};
 use remote_provisioning::{
     aka::{Ind, sqn::Profile},
     credential::{

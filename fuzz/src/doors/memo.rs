@@ -15,7 +15,7 @@ use remote_provisioning::{
 };
 
 /// More than the honest exchanges need; what comes after that is computed each time.
-const MAX_ENTRIES: usize = 8192;
+const MAX_ENTRIES: usize = 65_536;
 
 static MEMORY: Mutex<BTreeMap<Hash, Option<Vec<u8>>>> = Mutex::new(BTreeMap::new());
 

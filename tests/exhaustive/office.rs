@@ -1,0 +1,254 @@
+//! An operator's systems that can be cloned: the log, the accounts that it adds up to, the core network.
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use remote_provisioning::{
+    aka::{self, Ind, Milenage, Sqn, Vector, milenage, sqn::Profile},
+    attestation::{MemoryEndorsements, Policy, TokenVerifier},
+    credential::{self, Activation, Previous},
+    crypto::{Crypto, Hash, Secret},
+    error::Code,
+    identity::Supi,
+    provisioning::{
+        Account, Admission, Question,
+        account::Applied,
+        log::{LogEntry, What},
+        message::Operation,
+        question::{CoreCredential, Reservation, Visitor},
+        receipt::supi_hash,
+        watch::Refusal,
+    },
+};
+
+use crate::memo::Memo;
+
+/// What an operator's systems do wrong, for the tests of the search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Slip {
+    None,
+    /// A request counter that was seen before is admitted.
+    OldCounter,
+    /// The core is said to lack what it has.
+    NotReadBack,
+    /// A credential that is put again begins its SQN again.
+    SqnReset,
+    /// What is not in the log is said to be.
+    NotLogged,
+    /// The old credential leaves the core when the new one comes.
+    EarlyRemoval,
+}
+
+#[derive(Clone)]
+pub(crate) struct Subscriber {
+    pub(crate) credential: Rc<CoreCredential>,
+    pub(crate) sqn: Sqn,
+}
+
+#[derive(Clone)]
+pub(crate) struct Office {
+    pub(crate) voucher: Rc<Vec<u8>>,
+    pub(crate) mode: Previous,
+    pub(crate) activation: Activation,
+    pub(crate) account: Account,
+    pub(crate) log: Vec<Rc<LogEntry>>,
+    /// Every entry that was ever durable, also those that a restored log has not got.
+    pub(crate) ever: Vec<Rc<LogEntry>>,
+    pub(crate) core: BTreeMap<Supi, Subscriber>,
+    pub(crate) barred: Vec<Supi>,
+    pub(crate) slip: Slip,
+}
+
+/// What an answer is made of; a `Question` is answered once, and an answer is not to be cloned.
+pub(crate) enum Reply {
+    Appraised(Result<Box<Admission>, Code>),
+    Reserved(Result<Reservation, Code>),
+    Opc(Secret<16>),
+    Logged(Result<(), Code>),
+    CoreReady(Result<(), Code>),
+    CoreHolds(Option<Hash>),
+    Recovered(Option<(Supi, Hash)>),
+}
+
+pub(crate) fn supi(number: u8) -> Supi {
+    format!("00101000000000{number}").parse().unwrap()
+}
+
+impl Office {
+    pub(crate) fn new(voucher: Vec<u8>, mode: Previous, activation: Activation) -> Self {
+        Self {
+            voucher: Rc::new(voucher),
+            mode,
+            activation,
+            account: Account::default(),
+            log: Vec::new(),
+            ever: Vec::new(),
+            core: BTreeMap::new(),
+            barred: Vec::new(),
+            slip: Slip::None,
+        }
+    }
+
+    pub(crate) fn answer(&mut self, question: &Question) -> Reply {
+        match question {
+            Question::Find(_) => unreachable!("devices here show no concealed name"),
+            Question::Appraise(visitor) => Reply::Appraised(self.appraise(visitor).map(Box::new)),
+            Question::Reserve(wish) => {
+                let open = self.account.open().map(|deal| deal.credential.supi.parse().unwrap());
+                let supi = match wish.current {
+                    Some(current) if self.mode == Previous::Shared => current,
+                    Some(current) => open.unwrap_or(supi(u8::from(current == supi(0)))),
+                    None => open.unwrap_or(supi(0)),
+                };
+                Reply::Reserved(Ok(Reservation {
+                    supi,
+                    core_epoch: self.core.get(&supi).map_or(0, |held| held.credential.epoch),
+                    activation: self.activation,
+                    sqn: Profile::default().sqn(1, Ind::default()).unwrap(),
+                    management_field: [0x80, 0],
+                    suci: None,
+                    profile: None,
+                }))
+            }
+            Question::ComputeOpc { k } => Reply::Opc(milenage::opc(k, &Secret::from_slice(&[0xcd; 16]).unwrap())),
+            Question::Log(entry) => Reply::Logged(self.log(entry)),
+            Question::PutIntoCore(_) => unreachable!("put"),
+            Question::ReadCore { supi } if self.slip == Slip::NotReadBack => {
+                let _ = supi;
+                Reply::CoreHolds(None)
+            }
+            Question::ReadCore { supi } => Reply::CoreHolds(self.fingerprint(supi)),
+            Question::Recover(lost) => {
+                let found = self.core.iter().find(|(supi, held)| {
+                    held.credential.epoch == lost.epoch && supi_hash(&lost.txn, supi, &Memo) == lost.supi_hash
+                });
+                Reply::Recovered(found.map(|(supi, _)| (*supi, self.fingerprint(supi).unwrap())))
+            }
+            Question::BarInCore { supi } => {
+                if !self.barred.contains(supi) {
+                    self.barred.push(*supi);
+                }
+                Reply::CoreReady(Ok(()))
+            }
+            Question::AdmitToCore { supi } => {
+                self.barred.retain(|barred| barred != supi);
+                Reply::CoreReady(Ok(()))
+            }
+            Question::RemoveFromCore { supi } => {
+                self.core.remove(supi);
+                self.barred.retain(|barred| barred != supi);
+                Reply::CoreReady(Ok(()))
+            }
+        }
+    }
+
+    fn appraise(&mut self, visitor: &Visitor) -> Result<Admission, Code> {
+        let admitted = match self.account.admit(visitor, &Memo) {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                if let Refusal::Alarm(alarm) = refusal {
+                    let counter = (visitor.counter.request, visitor.counter.retry);
+                    let entry = self.account.entry("device", What::Quarantined { alarm, counter });
+                    self.log(&entry)?;
+                }
+                return Err(refusal.code());
+            }
+        };
+        if self.slip != Slip::OldCounter {
+            self.account = admitted.account().clone();
+        }
+        let policy = Policy::without_evidence("search").unwrap();
+        let verifier = TokenVerifier::new(MemoryEndorsements::new());
+        let verdict = policy
+            .appraise(&visitor.device.device_id(), None, &visitor.evidence_nonce, &verifier, &Memo)
+            .map_err(|finding| finding.code())?;
+        Ok(Admission { verdict, admitted, voucher: Some(self.voucher.to_vec()), permit: None })
+    }
+
+    pub(crate) fn log(&mut self, entry: &LogEntry) -> Result<(), Code> {
+        if self.slip == Slip::NotLogged && !matches!(entry.what, What::Quarantined { .. }) {
+            return Ok(());
+        }
+        let applied = self.account.apply(entry, &Memo).map_err(|conflict| conflict.code())?;
+        if applied == Applied::Now {
+            let entry = Rc::new(entry.clone());
+            self.log.push(Rc::clone(&entry));
+            self.ever.push(entry);
+        }
+        Ok(())
+    }
+
+    /// The device's operations are about the operator's log; whoever keeps it sees to the rest.
+    pub(crate) fn note(&mut self, what: What) {
+        let entry = self.account.entry("device", what);
+        self.log(&entry).unwrap();
+    }
+
+    pub(crate) fn put(&mut self, credential: &Rc<CoreCredential>) -> Result<(), Code> {
+        let fresh = Subscriber { credential: Rc::clone(credential), sqn: credential.secrets.sqn };
+        match self.core.get(&credential.supi) {
+            Some(held)
+                if held.credential.epoch == credential.epoch && held.credential.secrets.k == credential.secrets.k =>
+            {
+                if self.slip == Slip::SqnReset {
+                    self.core.insert(credential.supi, fresh);
+                }
+                Ok(())
+            }
+            Some(held) if held.credential.epoch >= credential.epoch => Err(Code::Conflict),
+            _ => {
+                if self.slip == Slip::EarlyRemoval {
+                    self.core.clear();
+                }
+                self.core.insert(credential.supi, fresh);
+                Ok(())
+            }
+        }
+    }
+
+    fn fingerprint(&self, supi: &Supi) -> Option<Hash> {
+        self.core.get(supi).map(|held| credential::fingerprint(&held.credential.secrets.k, &Memo))
+    }
+
+    /// The next challenge of the core, if it lets this SUPI in.
+    pub(crate) fn challenge(&mut self, supi: &Supi) -> Option<Box<Vector>> {
+        let held = self.core.get_mut(supi).filter(|_| !self.barred.contains(supi))?;
+        held.sqn = Profile::default().next(held.sqn, Ind::default(), 0).unwrap();
+        let secrets = &held.credential.secrets;
+        Some(aka::vector(&Milenage::new(&secrets.k, &secrets.opc), &[7; 16], held.sqn, [0x80, 0]))
+    }
+
+    /// The log is restored to an older state, and the account with it; the core is not.
+    pub(crate) fn restore(&mut self, entries: usize) {
+        self.log.truncate(entries);
+        self.account = Account::default();
+        let log: Vec<LogEntry> = self.log.iter().map(|entry| LogEntry::clone(entry)).collect();
+        self.account.replay(&log, &Memo).unwrap();
+    }
+
+    /// What tells two offices apart.
+    pub(crate) fn hash(&self) -> Hash {
+        let mut bytes = Vec::new();
+        ciborium::into_writer(&self.account, &mut bytes).unwrap();
+        for (supi, held) in &self.core {
+            bytes.extend(supi.as_str().bytes());
+            bytes.extend(held.credential.epoch.to_be_bytes());
+            bytes.extend(self.fingerprint(supi).unwrap());
+            bytes.extend(held.sqn.to_bytes());
+        }
+        bytes.extend(self.barred.iter().flat_map(|supi| supi.as_str().bytes()));
+        bytes.extend(self.log.len().to_be_bytes());
+        bytes.extend(self.ever.len().to_be_bytes());
+        Memo.sha256(&[&bytes])
+    }
+
+    /// Whether the subscription is barred for good, or the operator wants it to be.
+    pub(crate) fn is_ended(&self) -> bool {
+        use remote_provisioning::provisioning::message::Standing;
+        !matches!(self.account.standing(), Standing::InService | Standing::Suspended) || !self.barred.is_empty()
+    }
+
+    /// For [`Operation`]s that end the subscription.
+    pub(crate) const fn ends(operation: Operation) -> bool {
+        matches!(operation, Operation::Retire)
+    }
+}

@@ -1,0 +1,725 @@
+//! One state of the world, and all that can happen next in it.
+
+use std::rc::Rc;
+
+use remote_provisioning::{
+    aka::Answer as Aka,
+    credential::{Installed, Offered, SoftUsim, Usim},
+    crypto::{Crypto, Hash, Secret, SecretBytes},
+    edhoc::{OwnCredential, Seal},
+    error::{Backend, Code, Error},
+    identity::{Domain, Role},
+    provisioning::{
+        Answer, Desk, Device, Millis, Operator, Platform, Question, account,
+        device::{self, Goal, Introduction, attach_failed, authenticate, in_use, subscription},
+        log::What,
+        operator,
+    },
+    sim::{IDENTITY, SeededRng, TODAY, home::Home, identities, maker},
+    store::{Commit, Slot, SlotChange, SubscriptionStore, memory::MemoryStore},
+    trust::{Date, MemoryAnchors, Pinned},
+};
+
+use crate::{
+    memo::{Memo, MemoKeys},
+    office::{Office, Reply},
+};
+
+/// What a device does wrong, for the tests of the search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    None,
+    /// It uses at once what it was to prepare.
+    SwitchesAtOffer,
+    /// It erases the old credential when it is told to use the new one.
+    ErasesAtDecision,
+}
+
+/// What does not change in a search.
+pub(crate) struct Stage {
+    device: device::Config,
+    operator: operator::Config,
+    device_keys: MemoKeys,
+    operator_keys: MemoKeys,
+    device_anchors: MemoryAnchors,
+    operator_anchors: MemoryAnchors,
+    storage: remote_provisioning::credential::StorageKey,
+    token: Secret<32>,
+    pub(crate) flaw: Flaw,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        let pinned = |ccs, role| {
+            OwnCredential::pinned(IDENTITY, &Pinned::from_ccs(ccs, role, Domain::Test, &Memo).unwrap()).unwrap()
+        };
+        let own = pinned(identities::raw_device_ccs(), Role::Device);
+        let name = "IOT-0001-0000-0002".parse().unwrap();
+        let introduction = Introduction::VoucherLast { request: false };
+        let operator = pinned(identities::raw_operator_ccs(), Role::Operator);
+        Self {
+            device: device::Config::new(own, name, Domain::Test, introduction),
+            operator: operator::Config { evidence_formats: Vec::new(), ..operator::Config::new(operator, Domain::Test) },
+            device_keys: MemoKeys::new(IDENTITY, identities::raw_device_key()),
+            operator_keys: MemoKeys::new(IDENTITY, identities::raw_operator_key()),
+            device_anchors: identities::device_anchors(),
+            operator_anchors: identities::operator_anchors(),
+            storage: Home::storage_key().unwrap(),
+            token: Secret::from_slice(&[0x70; 32]).unwrap(),
+            flaw: Flaw::None,
+        }
+    }
+
+    /// The maker's word that the operator owns the device.
+    pub(crate) fn voucher(&self) -> Vec<u8> {
+        let key = remote_provisioning::store::KeyStore::public_key(&self.operator_keys, IDENTITY).unwrap();
+        maker::voucher(&self.device.name, &key).unwrap()
+    }
+
+    fn with_platform<T>(
+        &self,
+        rng: &mut SeededRng,
+        store: &mut Store<'_>,
+        work: impl FnOnce(&mut Platform<'_>) -> T,
+    ) -> T {
+        let mut usim = Card(self.flaw);
+        work(&mut Platform {
+            crypto: &Memo,
+            rng,
+            keys: &self.device_keys,
+            anchors: &self.device_anchors,
+            attester: None,
+            subscriptions: store,
+            usim: &mut usim,
+            date: None,
+        })
+    }
+
+    fn with_desk<T>(&self, seed: u64, session: u8, work: impl FnOnce(&mut Desk<'_>) -> T) -> T {
+        work(&mut Desk {
+            crypto: &Memo,
+            rng: &mut SeededRng::new(seed),
+            keys: &self.operator_keys,
+            storage: &self.storage,
+            anchors: &self.operator_anchors,
+            date: Date(TODAY.0 + u64::from(session)),
+        })
+    }
+}
+
+/// A store that counts, and can do wrong what the device is said to do wrong.
+struct Store<'a> {
+    memory: &'a mut MemoryStore,
+    flaw: Flaw,
+    /// The slot that the last commit wrote.
+    wrote: Option<(Slot, SecretBytes)>,
+}
+
+impl SubscriptionStore for Store<'_> {
+    fn record(&self) -> Result<Option<Vec<u8>>, Backend> {
+        self.memory.record()
+    }
+
+    fn slot(&self, slot: Slot) -> Result<Option<SecretBytes>, Backend> {
+        self.memory.slot(slot)
+    }
+
+    fn commit(&mut self, commit: Commit<'_>) -> Result<(), Backend> {
+        if let [SlotChange::Write(slot, content)] = commit.slots {
+            self.wrote = Some((*slot, SecretBytes::new(content.bytes().to_vec())));
+        }
+        let before = subscription(self.memory)?;
+        self.memory.commit(commit)?;
+        let after = subscription(self.memory)?;
+        if self.flaw == Flaw::ErasesAtDecision && before.is_some() && before.map(|it| it.0) != after.map(|it| it.0) {
+            let record = self.memory.record()?.unwrap_or_default();
+            // The new one has just come into use: the other slot is the old one's.
+            let content = |slot| self.memory.slot(slot).ok().flatten();
+            let epoch = after.map(|(it, _)| it.id.epoch);
+            let old = [Slot::A, Slot::B].into_iter().find(|slot| {
+                content(*slot).is_some_and(|content| SoftUsim::card(&content).ok().map(|card| card.epoch) != epoch)
+            });
+            if let Some(old) = old {
+                self.memory.commit(Commit { slots: &[SlotChange::Erase(old)], record: &record })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Card(Flaw);
+
+impl Usim for Card {
+    fn install(&mut self, slot: Slot, offered: &Offered<'_>, crypto: &dyn Crypto) -> Result<Installed, Error> {
+        let mut installed = SoftUsim.install(slot, offered, crypto)?;
+        if self.0 == Flaw::SwitchesAtOffer {
+            installed.activation = remote_provisioning::credential::Activation::OneShot;
+        }
+        Ok(installed)
+    }
+
+    fn authenticate(
+        &mut self,
+        slot: Slot,
+        content: &SecretBytes,
+        challenge: &remote_provisioning::aka::Challenge,
+    ) -> Result<(Aka, Option<SecretBytes>), Backend> {
+        SoftUsim.authenticate(slot, content, challenge)
+    }
+
+    fn erase(&mut self, _: Slot) {}
+}
+
+/// A device's machine: what it has seen since it was started, so that it can be made again.
+#[derive(Clone)]
+struct Run {
+    session: u8,
+    goal: Goal,
+    start: Rc<MemoryStore>,
+    inputs: Vec<Rc<Vec<u8>>>,
+}
+
+/// An operator's machine, at rest.
+#[derive(Clone)]
+struct Session {
+    number: u8,
+    token: Rc<Vec<u8>>,
+    open: Option<Rc<Question>>,
+}
+
+#[derive(Clone)]
+pub(crate) struct World {
+    store: Rc<MemoryStore>,
+    device: Option<Run>,
+    pub(crate) office: Office,
+    sessions: Vec<Session>,
+    /// Every message that was ever sent: nothing is sure to be gone.
+    sent: Vec<(u8, Role, Rc<Vec<u8>>)>,
+    /// What the flash held at earlier moments.
+    past: Vec<Rc<MemoryStore>>,
+    goal: Goal,
+    budget: Budget,
+    /// Numbers of sessions: one is not used twice.
+    serial: u8,
+    pub(crate) tampered: bool,
+}
+
+/// What may still happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Budget {
+    /// Starts of the device.
+    pub(crate) starts: u8,
+    /// Restored logs.
+    pub(crate) restores: u8,
+    /// Flash images brought back.
+    pub(crate) rollbacks: u8,
+    /// Core writes that fail, or do not say that they did not.
+    pub(crate) failures: u8,
+    /// Torn writes.
+    pub(crate) torn: u8,
+    /// Three attaches that fail.
+    pub(crate) fallbacks: u8,
+}
+
+fn seed(parts: &[&[u8]]) -> u64 {
+    let hash = Memo.sha256(parts);
+    u64::from_be_bytes(*hash.first_chunk().unwrap())
+}
+
+fn copy(store: &MemoryStore) -> MemoryStore {
+    store.durable_copy()
+}
+
+impl World {
+    pub(crate) fn new(office: Office, goal: Goal, budget: Budget) -> Self {
+        Self {
+            store: Rc::new(MemoryStore::new()),
+            device: None,
+            office,
+            sessions: Vec::new(),
+            sent: Vec::new(),
+            past: Vec::new(),
+            goal,
+            budget,
+            serial: 0,
+            tampered: false,
+        }
+    }
+
+    /// The same stores with other things to come.
+    pub(crate) fn then(&self, goal: Goal, budget: Budget) -> Self {
+        let mut world = Self { goal, budget, device: None, ..self.clone() };
+        world.sessions.clear();
+        world.sent.clear();
+        world.past.clear();
+        world
+    }
+
+    /// What is durable.
+    pub(crate) fn durable(&self) -> Hash {
+        Memo.sha256(&[&self.store.fingerprint(), &self.office.hash()])
+    }
+
+    pub(crate) fn hash(&self) -> Hash {
+        let mut parts: Vec<Vec<u8>> = vec![self.durable().to_vec(), format!("{:?}", self.budget).into_bytes()];
+        if let Some(run) = &self.device {
+            parts.push(vec![run.session]);
+            parts.push(run.start.fingerprint().to_vec());
+            parts.extend(run.inputs.iter().map(|input| Memo.sha256(&[input]).to_vec()));
+        }
+        for session in &self.sessions {
+            parts.push(vec![session.number, u8::from(session.open.is_some())]);
+            parts.push(Memo.sha256(&[&session.token]).to_vec());
+        }
+        let mut sent: Vec<_> = self.sent.iter().map(|(_, _, bytes)| Memo.sha256(&[bytes])).collect();
+        sent.sort_unstable();
+        parts.extend(sent.iter().map(|hash| hash.to_vec()));
+        parts.extend(self.past.iter().map(|past| past.fingerprint().to_vec()));
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        Memo.sha256(&parts)
+    }
+
+    // ------------------------------------------------------------------------------------------ the device
+
+    /// The machine of a run, as it was after its last input, and what it said first.
+    fn device(&self, stage: &Stage, run: &Run) -> (Device, SeededRng) {
+        let mut memory = copy(&run.start);
+        let mut store = Store { memory: &mut memory, flaw: stage.flaw, wrote: None };
+        let mut rng = SeededRng::new(1_000 + u64::from(run.session));
+        let config = stage.device.clone();
+        let goal = run.goal.clone();
+        let mut device = stage
+            .with_platform(&mut rng, &mut store, |platform| Device::start(config, goal, Millis(0), platform))
+            .unwrap();
+        for input in &run.inputs {
+            let _ = stage.with_platform(&mut rng, &mut store, |platform| {
+                device.handle_message(input, Millis(0), platform)
+            });
+        }
+        while device.poll().is_some() {}
+        (device, rng)
+    }
+
+    /// Starts the device, and takes the handshake as far as message_3: nothing in it is durable but the start.
+    pub(crate) fn start(&self, stage: &Stage) -> Result<Self, Error> {
+        let mut next = self.clone();
+        next.budget.starts = next.budget.starts.saturating_sub(1);
+        let session = self.serial;
+        next.serial += 1;
+        let run = Run { session, goal: self.goal.clone(), start: Rc::clone(&self.store), inputs: Vec::new() };
+        let mut memory = copy(&self.store);
+        let mut rng = SeededRng::new(1_000 + u64::from(session));
+        let (config, goal) = (stage.device.clone(), run.goal.clone());
+        let mut device = {
+            let mut store = Store { memory: &mut memory, flaw: stage.flaw, wrote: None };
+            stage.with_platform(&mut rng, &mut store, |platform| Device::start(config, goal, Millis(0), platform))?
+        };
+        next.commit(memory);
+        let message_1 = sent(&mut device).remove(0);
+        let message_2 = next.to_operator(stage, session, &message_1).remove(0);
+        next.device = Some(run);
+        next.to_device(stage, &Rc::new(message_2), false);
+        Ok(next)
+    }
+
+    fn commit(&mut self, memory: MemoryStore) {
+        if memory.fingerprint() != self.store.fingerprint() {
+            if self.budget.rollbacks > 0 {
+                self.past.push(Rc::clone(&self.store));
+            }
+            self.store = Rc::new(memory);
+        }
+    }
+
+    /// Hands a message to the device. `torn`: the power goes in the middle of what it commits.
+    fn to_device(&mut self, stage: &Stage, bytes: &Rc<Vec<u8>>, torn: bool) -> bool {
+        let Some(mut run) = self.device.take() else { return false };
+        let (mut device, mut rng) = self.device(stage, &run);
+        let mut memory = copy(&self.store);
+        let mut store = Store { memory: &mut memory, flaw: stage.flaw, wrote: None };
+        let outcome = stage.with_platform(&mut rng, &mut store, |platform| {
+            device.handle_message(bytes, Millis(0), platform)
+        });
+        let wrote = store.wrote.take();
+        let (mut out, mut ended) = (Vec::new(), false);
+        while let Some(action) = device.poll() {
+            match action {
+                device::Action::Send(bytes) => out.push(bytes),
+                device::Action::Finished(_) => ended = true,
+                _ => {}
+            }
+        }
+        if torn {
+            let Some((slot, content)) = wrote else { return false };
+            let mut memory = copy(&self.store);
+            let record = memory.record().unwrap().unwrap();
+            memory.commit(Commit { slots: &[SlotChange::Write(slot, &content)], record: &record }).unwrap();
+            self.store = Rc::new(memory);
+            return true;
+        }
+        let acted = ended || !out.is_empty() || memory.fingerprint() != self.store.fingerprint();
+        if outcome.is_ok() && acted {
+            run.inputs.push(Rc::clone(bytes));
+        }
+        let session = run.session;
+        self.commit(memory);
+        self.device = (!ended).then_some(run);
+        out.into_iter().for_each(|bytes| self.send(session, Role::Device, bytes));
+        acted
+    }
+
+    fn send(&mut self, session: u8, from: Role, bytes: Vec<u8>) {
+        if self.sent.iter().all(|(_, _, sent)| **sent != bytes) {
+            self.sent.push((session, from, Rc::new(bytes)));
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------ the operator
+
+    fn operator(&self, stage: &Stage, session: &Session) -> Operator {
+        let opened =
+            Operator::open(stage.operator.clone(), &session.token, &stage.token, TODAY, Millis(0), &Memo).unwrap();
+        let mut operator = opened.first_use(true).unwrap();
+        while operator.poll().is_some() {}
+        operator
+    }
+
+    /// Hands a message to the session; what it answers at once.
+    fn to_operator(&mut self, stage: &Stage, session: u8, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let place = self.sessions.iter().position(|it| it.number == session);
+        let mut operator = match place {
+            Some(place) => self.operator(stage, &self.sessions[place]),
+            None => Operator::new(stage.operator.clone()),
+        };
+        let open = place.and_then(|place| self.sessions[place].open.clone());
+        let seed = seed(&[b"message", &[session], bytes]);
+        let _ = stage.with_desk(seed, session, |desk| operator.handle_message(bytes, Millis(0), desk));
+        self.rest(stage, session, operator, open)
+    }
+
+    /// Answers what the session asks.
+    fn reply(&mut self, stage: &Stage, session: u8, reply: Reply) -> Vec<Vec<u8>> {
+        let place = self.sessions.iter().position(|it| it.number == session).unwrap();
+        let mut operator = self.operator(stage, &self.sessions[place]);
+        let answer = match reply {
+            Reply::Appraised(admission) => Answer::Appraised(admission),
+            Reply::Reserved(reservation) => Answer::Reserved(reservation),
+            Reply::Opc(opc) => Answer::Opc(Ok(opc)),
+            Reply::Logged(result) => Answer::Logged(result),
+            Reply::CoreReady(result) => Answer::CoreReady(result),
+            Reply::CoreHolds(held) => Answer::CoreHolds(Ok(held)),
+            Reply::Recovered(found) => Answer::Recovered(Ok(found)),
+        };
+        let seed = seed(&[b"answer", &[session], &self.sessions[place].token]);
+        let _ = stage.with_desk(seed, session, |desk| operator.answer(answer, desk));
+        self.rest(stage, session, operator, None)
+    }
+
+    /// Puts a session aside, and sends what it says.
+    fn rest(
+        &mut self,
+        stage: &Stage,
+        session: u8,
+        mut operator: Operator,
+        mut open: Option<Rc<Question>>,
+    ) -> Vec<Vec<u8>> {
+        let mut out = Vec::new();
+        while let Some(action) = operator.poll() {
+            match action {
+                operator::Action::Send(bytes) => out.push(bytes),
+                operator::Action::Ask(question) => open = Some(Rc::new(question)),
+                operator::Action::Finished(_) | operator::Action::WakeAt(_) => {}
+            }
+        }
+        let expires = Date(TODAY.0 + 86_400);
+        let seal = Seal { key: &stage.token, expires };
+        let token = Rc::new(operator.seal(&seal, &Memo, &mut SeededRng::new(u64::from(session))).unwrap());
+        self.sessions.retain(|it| it.number != session);
+        self.sessions.push(Session { number: session, token, open });
+        self.sessions.sort_by_key(|it| it.number);
+        out.iter().for_each(|bytes| self.send(session, Role::Operator, bytes.clone()));
+        // What touches nothing that anybody else sees is answered at once; a crash in between is one before.
+        let question = self.sessions.iter().find(|it| it.number == session).and_then(|it| it.open.clone());
+        if let Some(question) = question
+            && matches!(*question, Question::Appraise(_) | Question::Reserve(_) | Question::ComputeOpc { .. })
+        {
+            let reply = self.office.answer(&question);
+            out.extend(self.reply(stage, session, reply));
+        }
+        out
+    }
+
+    // ------------------------------------------------------------------------------------------ what comes next
+
+    /// All that can happen now.
+    pub(crate) fn next(&self, stage: &Stage) -> Vec<(String, Self)> {
+        let mut all = Vec::new();
+        if self.budget.starts > 0
+            && let Ok(next) = self.start(stage)
+        {
+            all.push(("the device starts anew".to_owned(), next));
+        }
+        if let Some(run) = &self.device {
+            for (number, (session, from, bytes)) in self.sent.iter().enumerate() {
+                if *session != run.session || *from != Role::Operator || run.inputs.contains(bytes) {
+                    continue;
+                }
+                let mut next = self.clone();
+                if next.to_device(stage, bytes, false) {
+                    all.push((format!("message {number} of session {session} reaches the device"), next));
+                }
+                let mut next = self.clone();
+                if self.budget.torn > 0 && next.to_device(stage, bytes, true) {
+                    next.budget.torn -= 1;
+                    all.push((format!("message {number} reaches the device, and the power goes as it writes"), next));
+                }
+            }
+        }
+        for (number, (session, from, bytes)) in self.sent.iter().enumerate() {
+            if *from == Role::Device {
+                let mut next = self.clone();
+                next.to_operator(stage, *session, bytes);
+                all.push((format!("message {number} of session {session} reaches the operator"), next));
+            }
+        }
+        for session in &self.sessions {
+            if let Some(question) = &session.open {
+                all.extend(self.answers(stage, session.number, question));
+            }
+        }
+        if self.budget.restores > 0 {
+            for entries in 0..self.office.log.len() {
+                let mut next = self.clone();
+                next.office.restore(entries);
+                next.budget.restores -= 1;
+                all.push((format!("the log is restored to its first {entries} entries"), next));
+            }
+        }
+        if self.budget.rollbacks > 0 {
+            for (moment, past) in self.past.iter().enumerate() {
+                let mut next = self.clone();
+                next.store = Rc::clone(past);
+                next.device = None;
+                next.budget.rollbacks -= 1;
+                next.tampered = true;
+                all.push((format!("the flash is as it was at moment {moment}"), next));
+            }
+        }
+        if self.budget.fallbacks > 0 && self.device.is_none() {
+            let mut memory = copy(&self.store);
+            (0..3).for_each(|_| attach_failed(&mut memory).unwrap());
+            if memory.fingerprint() != self.store.fingerprint() {
+                let mut next = self.clone();
+                next.store = Rc::new(memory);
+                next.budget.fallbacks -= 1;
+                all.push(("three attaches fail".to_owned(), next));
+            }
+        }
+        all
+    }
+
+    fn answers(&self, stage: &Stage, session: u8, question: &Rc<Question>) -> Vec<(String, Self)> {
+        let mut all = Vec::new();
+        let mut answer = |what: String, effect: &dyn Fn(&mut Office) -> Reply, failure: bool| {
+            let mut next = self.clone();
+            next.budget.failures = next.budget.failures.saturating_sub(u8::from(failure));
+            let reply = effect(&mut next.office);
+            next.reply(stage, session, reply);
+            all.push((format!("session {session}: {what}"), next));
+        };
+        match &**question {
+            Question::PutIntoCore(credential) => {
+                let Question::PutIntoCore(_) = &**question else { return all };
+                let credential = Rc::new(remote_provisioning::provisioning::question::CoreCredential {
+                    supi: credential.supi,
+                    epoch: credential.epoch,
+                    algorithm: credential.algorithm,
+                    secrets: remote_provisioning::credential::Secrets {
+                        k: Secret::from_slice(credential.secrets.k.bytes()).unwrap(),
+                        opc: Secret::from_slice(credential.secrets.opc.bytes()).unwrap(),
+                        sqn: credential.secrets.sqn,
+                    },
+                });
+                let name = format!("the core takes {} epoch {}", credential.supi, credential.epoch);
+                answer(name.clone(), &|office| Reply::CoreReady(office.put(&credential)), false);
+                if self.budget.failures > 0 {
+                    let silent = |office: &mut Office| {
+                        let _ = office.put(&credential);
+                        Reply::CoreReady(Err(Code::TryLater))
+                    };
+                    answer(format!("{name}, and does not say so"), &silent, true);
+                    answer(format!("not: {name}"), &|_| Reply::CoreReady(Err(Code::TryLater)), true);
+                }
+            }
+            other => {
+                let name = match other {
+                    Question::Log(entry) => format!("log {}: {}", entry.number, what(&entry.what)),
+                    Question::ReadCore { supi } => format!("the core is read: {supi}"),
+                    Question::RemoveFromCore { supi } => format!("the core forgets {supi}"),
+                    Question::BarInCore { supi } => format!("the core bars {supi}"),
+                    Question::Recover(_) => "the core is searched".to_owned(),
+                    _ => "another question".to_owned(),
+                };
+                answer(name, &|office| office.answer(other), false);
+            }
+        }
+        all
+    }
+
+    // ------------------------------------------------------------------------------------------ what has to hold
+
+    /// Whether a device with credentials is served, and no challenge is taken twice.
+    fn is_served(&self) -> Result<bool, String> {
+        let mut office = self.office.clone();
+        let mut memory = copy(&self.store);
+        for _ in 0..2 {
+            let held = in_use(&memory).map_err(|error| error.to_string())?;
+            let Some(held) = held else { return Ok(false) };
+            if let Some(vector) = office.challenge(&held.id.supi) {
+                let answer = authenticate(&vector.challenge, &mut memory, &mut SoftUsim);
+                if let Ok(Aka::Success(keys)) = &answer
+                    && keys.res == vector.keys.res
+                {
+                    let again = authenticate(&vector.challenge, &mut memory, &mut SoftUsim);
+                    return match again {
+                        Ok(Aka::SyncFailure { .. }) => Ok(true),
+                        other => Err(format!("I4: a challenge is taken twice: {other:?}")),
+                    };
+                }
+                if let Ok(Aka::SyncFailure { .. }) = answer {
+                    return Err("I4: the core's SQN is behind the device's".to_owned());
+                }
+            }
+            (0..3).for_each(|_| attach_failed(&mut memory).unwrap());
+        }
+        Ok(false)
+    }
+
+    /// The invariants that hold in every state.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let held = subscription(&*self.store).map_err(|error| format!("I1: the record: {error}"))?;
+        let erased = self.office.is_ended();
+        if held.is_some() && !erased && !self.tampered && !self.is_served()? {
+            return Err(format!("I1: the device holds {held:?}, and the core takes nothing of it"));
+        }
+        let mut verdicts = Vec::new();
+        let mut epochs = Vec::new();
+        for entry in &self.office.ever {
+            match &entry.what {
+                What::Decided { txn, verdict } => {
+                    if verdicts.iter().any(|(other, before)| other == txn && before != verdict) {
+                        return Err("I5: both commit and abort for one transaction".to_owned());
+                    }
+                    verdicts.push((*txn, *verdict));
+                }
+                What::Offered(offered) => {
+                    if epochs.iter().any(|(epoch, package)| *epoch == offered.epoch && *package != offered.package_hash)
+                        && self.budget.restores > 0
+                    {
+                        return Err("I3: two packages in one epoch".to_owned());
+                    }
+                    epochs.push((offered.epoch, offered.package_hash));
+                }
+                _ => {}
+            }
+        }
+        if let (Some((held, true)), Some(active), None) = (held, self.office.account.active(), self.office.account.open())
+            && !erased
+            && !self.tampered
+        {
+            let agreed = (active.supi.as_str(), active.epoch) == (held.id.supi.as_str(), held.id.epoch);
+            let lost = self.office.log.len() < self.office.ever.len();
+            if !agreed && !lost {
+                return Err(format!("I6: the device says {held:?}, the operator {active:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// From here on everybody is honest and nothing is lost: both come to the same. How often a person had to look.
+    pub(crate) fn settle(&self, stage: &Stage) -> Result<usize, String> {
+        let mut world = self.then(Goal::Query, Budget { starts: 9, ..NOTHING });
+        let mut persons = 0;
+        for _ in 0..6 {
+            let held = subscription(&*world.store).map_err(|error| format!("agreement: {error}"))?;
+            let ended = world.office.is_ended();
+            world.goal = match held {
+                None if !ended => Goal::Provision,
+                _ => Goal::Query,
+            };
+            world = world.start(stage).map_err(|error| format!("agreement: the device does not start: {error}"))?;
+            world.finish(stage);
+            let held = subscription(&*world.store).map_err(|error| format!("agreement: {error}"))?;
+            let account = &world.office.account;
+            let done = match (held, account.active()) {
+                (Some((held, true)), Some(active)) => {
+                    // An offer of which the device says that nothing came binds nobody.
+                    account.open().is_none_or(|deal| deal.stage == account::Stage::Offered) && (active.supi.as_str(), active.epoch) == (held.id.supi.as_str(), held.id.epoch)
+                }
+                (None, None) => world.office.is_ended(),
+                _ => false,
+            };
+            if done {
+                let served = world.office.is_ended() || world.is_served()?;
+                return if served { Ok(persons) } else { Err("agreement, and no service".to_owned()) };
+            }
+            if account.watch().quarantined().is_some() || self.tampered {
+                world.office.note(What::Cleaned);
+                persons += 1;
+                // The device that comes next is taken as it is.
+                if held.is_some() {
+                    world.goal = Goal::Rekey;
+                    world = world.start(stage).map_err(|error| format!("agreement: {error}"))?;
+                    world.finish(stage);
+                }
+            }
+        }
+        Err(format!(
+            "agreement is not reached: the device has {:?}, the account {:?}",
+            subscription(&*world.store),
+            world.office.account
+        ))
+    }
+
+    /// Delivers and answers, honestly and in order, until nothing more is to be done.
+    pub(crate) fn finish(&mut self, stage: &Stage) {
+        let mut delivered = 0;
+        loop {
+            if let Some((number, question)) =
+                self.sessions.iter().find_map(|it| it.open.clone().map(|question| (it.number, question)))
+            {
+                let (_, next) = self.answers(stage, number, &question).remove(0);
+                *self = next;
+                continue;
+            }
+            let Some((session, from, bytes)) = self.sent.get(delivered).cloned() else { return };
+            delivered += 1;
+            if from == Role::Device {
+                self.to_operator(stage, session, &bytes);
+            } else if self.device.as_ref().is_some_and(|run| run.session == session) {
+                self.to_device(stage, &bytes, false);
+            }
+        }
+    }
+}
+
+pub(crate) const NOTHING: Budget = Budget { starts: 0, restores: 0, rollbacks: 0, failures: 0, torn: 0, fallbacks: 0 };
+
+fn sent(device: &mut Device) -> Vec<Vec<u8>> {
+    let mut out = Vec::new();
+    while let Some(action) = device.poll() {
+        if let device::Action::Send(bytes) = action {
+            out.push(bytes);
+        }
+    }
+    out
+}
+
+fn what(what: &What) -> String {
+    let text = format!("{what:?}");
+    text.split(['(', ' ', '{']).next().unwrap_or_default().to_owned()
+        + match what {
+            What::Decided { verdict, .. } => if *verdict == remote_provisioning::provisioning::message::Verdict::Commit { " commit" } else { " abort" },
+            _ => "",
+        }
+}

@@ -28,6 +28,7 @@ use remote_provisioning::{
         device::{self, Goal},
         log::What,
         operator,
+        question::UpTo,
     },
     sim::{Event, IDENTITY, Party, TODAY, World, home::Home, identities, link::Fate, maker},
     store::{KeyId, KeyStore, memory::MemoryKeyStore},
@@ -116,9 +117,9 @@ fn asked(question: &Question) -> String {
         Question::PutIntoCore(credential) => format!("core: {} epoch {}", credential.supi, credential.epoch),
         Question::ReadCore { supi } => format!("core: what is under {supi}?"),
         Question::Recover(_) => "core: what is left of a lost credential?".into(),
-        Question::BarInCore { supi } => format!("core: {supi} is barred"),
-        Question::AdmitToCore { supi } => format!("core: {supi} is let in again"),
-        Question::RemoveFromCore { supi } => format!("core: {supi} is forgotten"),
+        Question::BarInCore(UpTo { supi, .. }) => format!("core: {supi} is barred"),
+        Question::AdmitToCore(UpTo { supi, .. }) => format!("core: {supi} is let in again"),
+        Question::RemoveFromCore(UpTo { supi, .. }) => format!("core: {supi} is forgotten"),
     }
 }
 
@@ -132,7 +133,7 @@ fn logged(what: &What) -> String {
         What::Barred(barred) => format!("barred: {barred:?}"),
         What::Released(it) => format!("released to the owner of epoch {}", it.owner_epoch),
         What::Transferred { owner_epoch, .. } => format!("transferred: the device has signed for epoch {owner_epoch}"),
-        What::Cleared { supi } => format!("cleared {supi}"),
+        What::Cleared(leftover) => format!("cleared {}", leftover.supi),
         What::Wanted(operation) => format!("wanted: {operation:?}"),
         other => format!("{other:?}"),
     }

@@ -354,9 +354,9 @@ impl Teller {
                 note(Role::Operator, &format!("the core accepts {}", credential.supi));
             }
             Question::ReadCore { .. } | Question::Recover(_) => note(Role::Operator, "looks into the core"),
-            Question::BarInCore { supi } => note(Role::Operator, &format!("the core bars {supi}")),
-            Question::AdmitToCore { supi } => note(Role::Operator, &format!("the core admits {supi} again")),
-            Question::RemoveFromCore { supi } => note(Role::Operator, &format!("the core forgets {supi}")),
+            Question::BarInCore(it) => note(Role::Operator, &format!("the core bars {}", it.supi)),
+            Question::AdmitToCore(it) => note(Role::Operator, &format!("the core admits {} again", it.supi)),
+            Question::RemoveFromCore(it) => note(Role::Operator, &format!("the core forgets {}", it.supi)),
         }
     }
 

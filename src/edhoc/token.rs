@@ -240,6 +240,15 @@ pub(crate) use {portable, portable_as_sent};
 // Not u8: many of them are a byte string.
 portable_as_sent!(u32, u64, bool);
 
+impl Portable for usize {
+    fn save(&self, w: &mut Writer<'_>) {
+        w.unsigned(u64::try_from(*self).unwrap_or(u64::MAX));
+    }
+    fn load(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Self::try_from(r.unsigned()?).map_err(|_| Malformed::OutOfRange)
+    }
+}
+
 impl<const N: usize> Portable for [u8; N] {
     fn save(&self, w: &mut Writer<'_>) {
         w.bytes(self);

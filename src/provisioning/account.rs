@@ -22,7 +22,7 @@ use alloc::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    log::{Barred, LogEntry, Offered, Proof, Recovered, Released, Seen, Signed, What},
+    log::{Barred, Leftover, LogEntry, Offered, Proof, Recovered, Released, Seen, Signed, What},
     message::{Operation, Standing, Verdict},
     question::Visitor,
     receipt::{Event, Fault, Head, History, Receipt},
@@ -52,7 +52,7 @@ pub struct Account {
     receipts: Head,
     open: Option<Deal>,
     active: Option<Credential>,
-    leftovers: Vec<String>,
+    leftovers: Vec<Leftover>,
     ended: Option<(Txn, Event)>,
     standing: Standing,
     association: Option<Association>,
@@ -295,8 +295,8 @@ impl Account {
                 self.receipts = proof.head;
                 Ok(())
             }
-            What::Cleared { supi } => {
-                self.leftovers.retain(|leftover| leftover != supi);
+            What::Cleared(cleared) => {
+                self.leftovers.retain(|leftover| leftover.supi != cleared.supi || leftover.epoch > cleared.epoch);
                 Ok(())
             }
             What::Barred(barred) => self.barred(*barred),
@@ -356,7 +356,7 @@ impl Account {
         self.seen(&offered.request)?;
         // The core may know the SUPI of an offer that nobody took.
         if let Some(before) = self.open.take().filter(|deal| !self.names(&deal.credential.supi, &offered.supi)) {
-            add(&mut self.leftovers, before.credential.supi);
+            add(&mut self.leftovers, before.credential);
         }
         self.epoch = offered.epoch;
         self.standing = Standing::InService;
@@ -443,16 +443,16 @@ impl Account {
     /// Nobody needs what the core has of it.
     fn let_go(&mut self) {
         let gone = self.active.take().into_iter().chain(self.open.take().map(|deal| deal.credential));
-        gone.for_each(|credential| add(&mut self.leftovers, credential.supi));
+        gone.for_each(|credential| add(&mut self.leftovers, credential));
     }
 
     fn activate(&mut self, credential: Credential) {
         let Credential { epoch, owner_epoch, voucher_head, .. } = credential;
         self.watch.confirm(epoch, owner_epoch, voucher_head);
         self.epoch = self.epoch.max(epoch);
-        self.leftovers.retain(|leftover| *leftover != credential.supi);
+        self.leftovers.retain(|leftover| leftover.supi != credential.supi);
         if let Some(before) = self.active.take().filter(|before| before.supi != credential.supi) {
-            add(&mut self.leftovers, before.supi);
+            add(&mut self.leftovers, before);
         }
         self.active = Some(credential);
         self.ended = None;
@@ -535,8 +535,8 @@ impl Account {
         self.active.as_ref()
     }
 
-    /// SUPIs that the core has still to forget.
-    pub fn leftovers(&self) -> &[String] {
+    /// What the core has still to forget.
+    pub fn leftovers(&self) -> &[Leftover] {
         &self.leftovers
     }
 
@@ -580,9 +580,10 @@ impl Account {
     }
 }
 
-fn add(leftovers: &mut Vec<String>, supi: String) {
-    if !leftovers.contains(&supi) {
-        leftovers.push(supi);
+fn add(leftovers: &mut Vec<Leftover>, Credential { supi, epoch, .. }: Credential) {
+    match leftovers.iter_mut().find(|leftover| leftover.supi == supi) {
+        Some(leftover) => leftover.epoch = leftover.epoch.max(epoch),
+        None => leftovers.push(Leftover { supi, epoch }),
     }
 }
 

@@ -56,10 +56,7 @@ pub enum What {
     /// Receipts that the device handed in, and nothing else.
     Received(Proof),
     /// The core does not accept this SUPI any more, which another one has replaced.
-    Cleared {
-        /// Digits only.
-        supi: String,
-    },
+    Cleared(Leftover),
     /// The core does not accept the subscription's credential any more.
     Barred(Barred),
     /// It does again.
@@ -203,6 +200,15 @@ pub enum Barred {
     Revoked,
     /// The device gives it back.
     Retiring,
+}
+
+/// What the core has still to forget: whatever it has under a SUPI, up to an epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Leftover {
+    /// Digits only.
+    pub supi: String,
+    /// The highest epoch that is meant.
+    pub epoch: u32,
 }
 
 /// See [`What::Released`].

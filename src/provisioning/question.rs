@@ -59,24 +59,25 @@ pub enum Question {
     },
     /// The log lost a credential. Has the core got it? Answer [`Answer::Recovered`].
     Recover(Lost),
-    /// Bar this subscription: the core accepts none of its credentials from now on, and forgets none. If it does not know the
-    /// SUPI, it is to be barred from the moment on in which it does: a credential may be on its way. Answer
+    /// Bar what the core has under this SUPI, up to this epoch: it accepts none of that from now on, and forgets none. What it
+    /// does not know, it is to bar from the moment on in which it does: a credential may be on its way. Answer
     /// [`Answer::CoreReady`].
-    BarInCore {
-        /// The subscription.
-        supi: Supi,
-    },
-    /// Let the core accept this subscription again. Answer [`Answer::CoreReady`].
-    AdmitToCore {
-        /// The subscription.
-        supi: Supi,
-    },
-    /// Let the core forget this subscription: first what lets anybody authenticate, then the rest. It does not know it: that
-    /// is good. Answer [`Answer::CoreReady`].
-    RemoveFromCore {
-        /// The subscription.
-        supi: Supi,
-    },
+    BarInCore(UpTo),
+    /// Let the core accept it again. Answer [`Answer::CoreReady`].
+    AdmitToCore(UpTo),
+    /// Let the core forget what it has under this SUPI, up to this epoch: first what lets anybody authenticate, then the rest.
+    /// It has nothing, or something newer: that is good. Answer [`Answer::CoreReady`].
+    RemoveFromCore(UpTo),
+}
+
+/// What the core may have under a SUPI, up to an epoch. A question that is carried out late does not touch what came after
+/// it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpTo {
+    /// The subscription.
+    pub supi: Supi,
+    /// The highest epoch that is meant.
+    pub epoch: u32,
 }
 
 /// A device that is to get a credential.

@@ -23,16 +23,16 @@ use alloc::{
 
 use super::{
     account::{Account, Conflict},
-    log::{Barred, LogEntry, Released, What},
+    log::{Barred, Leftover, LogEntry, Released, What},
     message::Standing,
-    question::{Answer, Question},
+    question::{Answer, Question, UpTo},
     receipt::{Event, Receipt},
 };
 use crate::{
     authority::Association,
     crypto::{Crypto, Hash, PublicKey},
     error::{Backend, Code, Error, Misbehaved, Misuse},
-    identity::{DeviceId, Domain, Supi},
+    identity::{DeviceId, Domain},
 };
 
 /// Something that an operator does about one device.
@@ -48,9 +48,9 @@ pub struct Task {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Bar(Supi),
-    Admit(Supi),
-    Remove(Supi),
+    Bar(UpTo),
+    Admit(UpTo),
+    Remove(UpTo),
     Log(Box<What>),
 }
 
@@ -161,7 +161,8 @@ impl Task {
     /// # Errors
     /// [`Backend::Store`] if the account is damaged.
     pub fn clear(device: &DeviceId, account: &Account) -> Result<Self, Error> {
-        let leftovers = account.leftovers().iter().map(|supi| read(supi)).collect::<Result<Vec<_>, _>>()?;
+        let leftovers = account.leftovers().iter().map(|it| up_to(&it.supi, it.epoch));
+        let leftovers = leftovers.collect::<Result<Vec<_>, _>>()?;
         Ok(Self::new(device, account, leftovers.into_iter().flat_map(removed)))
     }
 
@@ -171,9 +172,9 @@ impl Task {
             return None;
         }
         let question = match self.steps.front()?.clone() {
-            Step::Bar(supi) => Question::BarInCore { supi },
-            Step::Admit(supi) => Question::AdmitToCore { supi },
-            Step::Remove(supi) => Question::RemoveFromCore { supi },
+            Step::Bar(what) => Question::BarInCore(what),
+            Step::Admit(what) => Question::AdmitToCore(what),
+            Step::Remove(what) => Question::RemoveFromCore(what),
             Step::Log(what) => {
                 let entry = self.account.entry(&self.device, *what);
                 self.logging = Some(entry.clone());
@@ -210,23 +211,26 @@ impl Task {
     }
 }
 
-fn removed(supi: Supi) -> [Step; 2] {
-    [Step::Remove(supi), Step::Log(Box::new(What::Cleared { supi: supi.as_str().to_string() }))]
+fn removed(what: UpTo) -> [Step; 2] {
+    let UpTo { supi, epoch } = what;
+    let cleared = Leftover { supi: supi.as_str().to_string(), epoch };
+    [Step::Remove(what), Step::Log(Box::new(What::Cleared(cleared)))]
 }
 
-/// All that the core may know of a device, each once.
-fn supis(account: &Account) -> Result<Vec<Supi>, Backend> {
+/// All that the core may know of a device, each SUPI once.
+fn supis(account: &Account) -> Result<Vec<UpTo>, Backend> {
     let open = account.open().map(|deal| &deal.credential);
-    let mut supis = Vec::new();
+    let mut supis: Vec<UpTo> = Vec::new();
     for credential in account.active().into_iter().chain(open) {
-        let supi = read(&credential.supi)?;
-        if !supis.contains(&supi) {
-            supis.push(supi);
+        let what = up_to(&credential.supi, credential.epoch)?;
+        match supis.iter_mut().find(|known| known.supi == what.supi) {
+            Some(known) => known.epoch = known.epoch.max(what.epoch),
+            None => supis.push(what),
         }
     }
     Ok(supis)
 }
 
-fn read(supi: &str) -> Result<Supi, Backend> {
-    supi.parse().map_err(|_| Backend::Store)
+fn up_to(supi: &str, epoch: u32) -> Result<UpTo, Backend> {
+    Ok(UpTo { supi: supi.parse().map_err(|_| Backend::Store)?, epoch })
 }

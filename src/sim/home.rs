@@ -5,7 +5,7 @@
 
 use alloc::{
     boxed::Box,
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     format,
     string::{String, ToString},
     vec::Vec,
@@ -24,7 +24,9 @@ use crate::{
     provisioning::{
         account::{Account, Applied, Conflict},
         log::{LogEntry, What},
-        question::{Admission, Answer, CoreCredential, Found, Lost, OwnedPart, Question, Reservation, Visitor, Wish},
+        question::{
+            Admission, Answer, CoreCredential, Found, Lost, OwnedPart, Question, Reservation, UpTo, Visitor, Wish,
+        },
         receipt::supi_hash,
         watch::Refusal,
     },
@@ -72,8 +74,8 @@ pub struct Home {
     /// The log, in CBOR, as a database would hold it.
     log: Vec<Vec<u8>>,
     core: BTreeMap<Supi, CoreCredential>,
-    /// SUPIs that the core does not let in, known or not.
-    barred: BTreeSet<Supi>,
+    /// SUPIs that the core does not let in, known or not, up to an epoch.
+    barred: BTreeMap<Supi, u32>,
 }
 
 impl core::fmt::Debug for Home {
@@ -102,7 +104,7 @@ impl Home {
             used: BTreeMap::new(),
             log: Vec::new(),
             core: BTreeMap::new(),
-            barred: BTreeSet::new(),
+            barred: BTreeMap::new(),
         }
     }
 
@@ -159,17 +161,17 @@ impl Home {
             Question::PutIntoCore(credential) => Answer::CoreReady(self.put_into_core(*credential)),
             Question::ReadCore { supi } => Answer::CoreHolds(Ok(self.fingerprint(&supi))),
             Question::Recover(lost) => Answer::Recovered(Ok(self.recover(&lost))),
-            Question::BarInCore { supi } => {
-                self.barred.insert(supi);
+            Question::BarInCore(UpTo { supi, epoch }) => {
+                let barred = self.barred.entry(supi).or_default();
+                *barred = epoch.max(*barred);
                 Answer::CoreReady(Ok(()))
             }
-            Question::AdmitToCore { supi } => {
-                self.barred.remove(&supi);
+            Question::AdmitToCore(UpTo { supi, epoch }) => {
+                self.barred.retain(|barred, up_to| *barred != supi || *up_to > epoch);
                 Answer::CoreReady(Ok(()))
             }
-            Question::RemoveFromCore { supi } => {
-                self.core.remove(&supi);
-                self.barred.remove(&supi);
+            Question::RemoveFromCore(UpTo { supi, epoch }) => {
+                self.core.retain(|held, credential| *held != supi || credential.epoch > epoch);
                 Answer::CoreReady(Ok(()))
             }
         }
@@ -328,8 +330,8 @@ impl Home {
     /// # Errors
     /// [`Backend::Store`] if the core does not let the SUPI in; [`Backend::Random`].
     pub fn challenge(&mut self, supi: &Supi, rng: &mut dyn Rng) -> Result<Box<Vector>, Backend> {
-        let barred = self.barred.contains(supi);
-        let held = self.core.get_mut(supi).filter(|_| !barred).ok_or(Backend::Store)?;
+        let barred = self.barred.get(supi).copied().unwrap_or_default();
+        let held = self.core.get_mut(supi).filter(|held| held.epoch > barred).ok_or(Backend::Store)?;
         let Secrets { k, opc, sqn } = &mut held.secrets;
         let mut rand = [0; 16];
         rng.fill(&mut rand)?;
@@ -340,6 +342,7 @@ impl Home {
 
     /// SUPIs that the core lets in.
     pub fn subscribers(&self) -> impl Iterator<Item = &Supi> {
-        self.core.keys().filter(|supi| !self.barred.contains(*supi))
+        let barred = |supi: &Supi| self.barred.get(supi).copied().unwrap_or_default();
+        self.core.iter().filter(move |(supi, held)| held.epoch > barred(supi)).map(|(supi, _)| supi)
     }
 }

@@ -13,8 +13,7 @@ use remote_provisioning::{
         Account, Admission, Question,
         account::Applied,
         log::{LogEntry, What},
-        message::Operation,
-        question::{CoreCredential, Reservation, Visitor},
+        question::{CoreCredential, Reservation, UpTo, Visitor},
         receipt::supi_hash,
         watch::Refusal,
     },
@@ -54,7 +53,7 @@ pub(crate) struct Office {
     /// Every entry that was ever durable, also those that a restored log has not got.
     pub(crate) ever: Vec<Rc<LogEntry>>,
     pub(crate) core: BTreeMap<Supi, Subscriber>,
-    pub(crate) barred: Vec<Supi>,
+    pub(crate) barred: BTreeMap<Supi, u32>,
     pub(crate) slip: Slip,
 }
 
@@ -83,7 +82,7 @@ impl Office {
             log: Vec::new(),
             ever: Vec::new(),
             core: BTreeMap::new(),
-            barred: Vec::new(),
+            barred: BTreeMap::new(),
             slip: Slip::None,
         }
     }
@@ -123,19 +122,17 @@ impl Office {
                 });
                 Reply::Recovered(found.map(|(supi, _)| (*supi, self.fingerprint(supi).unwrap())))
             }
-            Question::BarInCore { supi } => {
-                if !self.barred.contains(supi) {
-                    self.barred.push(*supi);
-                }
+            Question::BarInCore(UpTo { supi, epoch }) => {
+                let barred = self.barred.entry(*supi).or_default();
+                *barred = (*epoch).max(*barred);
                 Reply::CoreReady(Ok(()))
             }
-            Question::AdmitToCore { supi } => {
-                self.barred.retain(|barred| barred != supi);
+            Question::AdmitToCore(UpTo { supi, epoch }) => {
+                self.barred.retain(|barred, up_to| barred != supi || *up_to > *epoch);
                 Reply::CoreReady(Ok(()))
             }
-            Question::RemoveFromCore { supi } => {
-                self.core.remove(supi);
-                self.barred.retain(|barred| barred != supi);
+            Question::RemoveFromCore(UpTo { supi, epoch }) => {
+                self.core.retain(|held, subscriber| held != supi || subscriber.credential.epoch > *epoch);
                 Reply::CoreReady(Ok(()))
             }
         }
@@ -211,7 +208,10 @@ impl Office {
 
     /// The next challenge of the core, if it lets this SUPI in.
     pub(crate) fn challenge(&mut self, supi: &Supi) -> Option<Box<Vector>> {
-        let held = self.core.get_mut(supi).filter(|_| !self.barred.contains(supi))?;
+        let held = self
+            .core
+            .get_mut(supi)
+            .filter(|held| held.credential.epoch > self.barred.get(supi).copied().unwrap_or_default())?;
         held.sqn = Profile::default().next(held.sqn, Ind::default(), 0).unwrap();
         let secrets = &held.credential.secrets;
         Some(aka::vector(&Milenage::new(&secrets.k, &secrets.opc), &[7; 16], held.sqn, [0x80, 0]))
@@ -235,7 +235,10 @@ impl Office {
             bytes.extend(self.fingerprint(supi).unwrap());
             bytes.extend(held.sqn.to_bytes());
         }
-        bytes.extend(self.barred.iter().flat_map(|supi| supi.as_str().bytes()));
+        for (supi, epoch) in &self.barred {
+            bytes.extend(supi.as_str().bytes());
+            bytes.extend(epoch.to_be_bytes());
+        }
         bytes.extend(self.log.len().to_be_bytes());
         bytes.extend(self.ever.len().to_be_bytes());
         Memo.sha256(&[&bytes])
@@ -244,11 +247,6 @@ impl Office {
     /// Whether the subscription is barred for good, or the operator wants it to be.
     pub(crate) fn is_ended(&self) -> bool {
         use remote_provisioning::provisioning::message::Standing;
-        !matches!(self.account.standing(), Standing::InService | Standing::Suspended) || !self.barred.is_empty()
-    }
-
-    /// For [`Operation`]s that end the subscription.
-    pub(crate) const fn ends(operation: Operation) -> bool {
-        matches!(operation, Operation::Retire)
+        !matches!(self.account.standing(), Standing::InService | Standing::Suspended)
     }
 }

@@ -59,7 +59,10 @@ impl Stage {
         let operator = pinned(identities::raw_operator_ccs(), Role::Operator);
         Self {
             device: device::Config::new(own, name, Domain::Test, introduction),
-            operator: operator::Config { evidence_formats: Vec::new(), ..operator::Config::new(operator, Domain::Test) },
+            operator: operator::Config {
+                evidence_formats: Vec::new(),
+                ..operator::Config::new(operator, Domain::Test)
+            },
             device_keys: MemoKeys::new(IDENTITY, identities::raw_device_key()),
             operator_keys: MemoKeys::new(IDENTITY, identities::raw_operator_key()),
             device_anchors: identities::device_anchors(),
@@ -292,9 +295,8 @@ impl World {
             .with_platform(&mut rng, &mut store, |platform| Device::start(config, goal, Millis(0), platform))
             .unwrap();
         for input in &run.inputs {
-            let _ = stage.with_platform(&mut rng, &mut store, |platform| {
-                device.handle_message(input, Millis(0), platform)
-            });
+            let _ =
+                stage.with_platform(&mut rng, &mut store, |platform| device.handle_message(input, Millis(0), platform));
         }
         while device.poll().is_some() {}
         (device, rng)
@@ -337,9 +339,8 @@ impl World {
         let (mut device, mut rng) = self.device(stage, &run);
         let mut memory = copy(&self.store);
         let mut store = Store { memory: &mut memory, flaw: stage.flaw, wrote: None };
-        let outcome = stage.with_platform(&mut rng, &mut store, |platform| {
-            device.handle_message(bytes, Millis(0), platform)
-        });
+        let outcome =
+            stage.with_platform(&mut rng, &mut store, |platform| device.handle_message(bytes, Millis(0), platform));
         let wrote = store.wrote.take();
         let (mut out, mut ended) = (Vec::new(), false);
         while let Some(action) = device.poll() {
@@ -555,8 +556,8 @@ impl World {
                 let name = match other {
                     Question::Log(entry) => format!("log {}: {}", entry.number, what(&entry.what)),
                     Question::ReadCore { supi } => format!("the core is read: {supi}"),
-                    Question::RemoveFromCore { supi } => format!("the core forgets {supi}"),
-                    Question::BarInCore { supi } => format!("the core bars {supi}"),
+                    Question::RemoveFromCore(it) => format!("the core forgets {} up to {}", it.supi, it.epoch),
+                    Question::BarInCore(it) => format!("the core bars {} up to {}", it.supi, it.epoch),
                     Question::Recover(_) => "the core is searched".to_owned(),
                     _ => "another question".to_owned(),
                 };
@@ -623,7 +624,8 @@ impl World {
                 _ => {}
             }
         }
-        if let (Some((held, true)), Some(active), None) = (held, self.office.account.active(), self.office.account.open())
+        if let (Some((held, true)), Some(active), None) =
+            (held, self.office.account.active(), self.office.account.open())
             && !erased
             && !self.tampered
         {
@@ -654,7 +656,8 @@ impl World {
             let done = match (held, account.active()) {
                 (Some((held, true)), Some(active)) => {
                     // An offer of which the device says that nothing came binds nobody.
-                    account.open().is_none_or(|deal| deal.stage == account::Stage::Offered) && (active.supi.as_str(), active.epoch) == (held.id.supi.as_str(), held.id.epoch)
+                    account.open().is_none_or(|deal| deal.stage == account::Stage::Offered)
+                        && (active.supi.as_str(), active.epoch) == (held.id.supi.as_str(), held.id.epoch)
                 }
                 (None, None) => world.office.is_ended(),
                 _ => false,
@@ -719,7 +722,13 @@ fn what(what: &What) -> String {
     let text = format!("{what:?}");
     text.split(['(', ' ', '{']).next().unwrap_or_default().to_owned()
         + match what {
-            What::Decided { verdict, .. } => if *verdict == remote_provisioning::provisioning::message::Verdict::Commit { " commit" } else { " abort" },
+            What::Decided { verdict, .. } => {
+                if *verdict == remote_provisioning::provisioning::message::Verdict::Commit {
+                    " commit"
+                } else {
+                    " abort"
+                }
+            }
             _ => "",
         }
 }

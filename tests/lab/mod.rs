@@ -602,15 +602,15 @@ pub(crate) fn name(question: &Question) -> &'static str {
             What::Ended(_) => "log confirm",
             What::Recovered(_) => "log recovery",
             What::Received(_) => "log receipts",
-            What::Cleared { .. } => "log cleared",
+            What::Cleared(_) => "log cleared",
             _ => "log other",
         },
         Question::PutIntoCore(_) => "core",
         Question::ReadCore { .. } => "read core",
         Question::Recover(_) => "recover",
-        Question::BarInCore { .. } => "bar",
-        Question::AdmitToCore { .. } => "admit",
-        Question::RemoveFromCore { .. } => "remove",
+        Question::BarInCore(_) => "bar",
+        Question::AdmitToCore(_) => "admit",
+        Question::RemoveFromCore(_) => "remove",
     }
 }
 
@@ -626,7 +626,7 @@ pub(crate) fn logged(what: &What) -> &'static str {
         What::Ended(_) => "erased",
         What::Recovered(_) => "recovered",
         What::Received(_) => "received",
-        What::Cleared { .. } => "cleared",
+        What::Cleared(_) => "cleared",
         What::Barred(_) => "barred",
         What::Reinstated => "reinstated",
         What::Wanted(_) => "wanted",
@@ -645,10 +645,9 @@ pub(crate) fn no(question: &Question, code: Code) -> Answer {
         Question::Appraise(_) => Answer::Appraised(Err(code)),
         Question::Reserve(_) => Answer::Reserved(Err(code)),
         Question::Log(_) => Answer::Logged(Err(code)),
-        Question::PutIntoCore(_)
-        | Question::BarInCore { .. }
-        | Question::AdmitToCore { .. }
-        | Question::RemoveFromCore { .. } => Answer::CoreReady(Err(code)),
+        Question::PutIntoCore(_) | Question::BarInCore(_) | Question::AdmitToCore(_) | Question::RemoveFromCore(_) => {
+            Answer::CoreReady(Err(code))
+        }
         Question::ReadCore { .. } => Answer::CoreHolds(Err(code)),
         Question::Recover(_) => Answer::Recovered(Err(code)),
         Question::ComputeOpc { .. } => Answer::Opc(Err(code)),

@@ -268,9 +268,9 @@ fn wrong_answer(judge: &mut Judge, place: &mut Place, input: &mut Input<'_>) {
             | (
                 Some(
                     Question::PutIntoCore(_)
-                        | Question::BarInCore { .. }
-                        | Question::AdmitToCore { .. }
-                        | Question::RemoveFromCore { .. }
+                        | Question::BarInCore(_)
+                        | Question::AdmitToCore(_)
+                        | Question::RemoveFromCore(_)
                 ),
                 Answer::CoreReady(_)
             )

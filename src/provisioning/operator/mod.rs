@@ -602,6 +602,7 @@ impl Operator {
             package: None,
             expected: None,
             over: false,
+            barred: 0,
             cleared: false,
             foreign: false,
             steps: 0,
@@ -630,8 +631,8 @@ impl Operator {
                 (Question::ReadCore { supi }, Asked::Read(code))
             }
             Step::Recover(lost) => (Question::Recover(lost), Asked::Recover),
-            Step::Bar(supi) => (Question::BarInCore { supi }, Asked::Bar),
-            Step::Remove(supi) => (Question::RemoveFromCore { supi }, Asked::Remove),
+            Step::Bar(what) => (Question::BarInCore(what), Asked::Bar),
+            Step::Remove(what) => (Question::RemoveFromCore(what), Asked::Remove),
         };
         self.actions.push_back(Action::Ask(question));
         self.state = State::Asking(session, asked);
@@ -657,10 +658,13 @@ impl Operator {
                 session.core
             }
             (Asked::Put, Answer::CoreReady(Ok(()))) => Core::Accepts,
-            (Asked::Put | Asked::Remove, Answer::CoreReady(Err(code))) => Core::Unsure(code),
+            (Asked::Put | Asked::Bar | Asked::Remove, Answer::CoreReady(Err(code))) => Core::Unsure(code),
             (Asked::Read(code), Answer::CoreHolds(Ok(fingerprint))) => session.compared(fingerprint, code),
             (Asked::Recover, Answer::Recovered(Ok(found))) => Core::Recovered(found),
-            (Asked::Bar, Answer::CoreReady(Ok(()))) => Core::Barred,
+            (Asked::Bar, Answer::CoreReady(Ok(()))) => {
+                session.barred = session.barred.saturating_add(1);
+                session.core
+            }
             (Asked::Remove, Answer::CoreReady(Ok(()))) => {
                 session.cleared = true;
                 session.core

@@ -13,6 +13,7 @@
 //! activated          not ended           put into the core (again), log Ended, send complete
 //! aborted            not ended           log abort, log Ended, send complete
 //! erased             barred              log Ended, send complete
+//! has credentials    barred for good     bar them in the core (again), send erase
 //! any of these       nothing of it       ask the core what is left of it: log Recovered, or abort
 //! uses a credential  not ended           put into the core (again), log Ended, then as above
 //! ```
@@ -35,7 +36,7 @@ use crate::{
         account::{Account, Credential, Deal, Line, Stage},
         log::{Barred, LogEntry, Proof, Recovered, Seen, Signed, What},
         message::{Confirm, DeviceState, Operation, Order, Prepared, Standing, Verdict},
-        question::{CoreCredential, Lost, Visitor},
+        question::{CoreCredential, Lost, UpTo, Visitor},
         receipt::{self, Event, Head, Receipt},
         record::Channel,
     },
@@ -63,6 +64,8 @@ pub(super) struct Session {
     pub(super) expected: Option<Event>,
     /// The last word is out; what is left is clearing up.
     pub(super) over: bool,
+    /// Credentials that the core has barred in this session.
+    pub(super) barred: usize,
     /// The core has forgotten the first leftover, and the log does not know.
     pub(super) cleared: bool,
     /// What the device uses is another operator's.
@@ -93,7 +96,6 @@ pub(super) enum Core {
     Unsure(Code),
     Accepts,
     Lacks(Code),
-    Barred,
     /// What it has of a transaction that the log lost.
     Recovered(Option<(Supi, Hash)>),
 }
@@ -122,8 +124,8 @@ pub(super) enum Step {
     Put,
     Read(Supi),
     Recover(Lost),
-    Bar(Supi),
-    Remove(Supi),
+    Bar(UpTo),
+    Remove(UpTo),
     Package,
     Say(Order),
     Refuse(Code),
@@ -165,11 +167,11 @@ impl Session {
             return Ok(self.found_again(lost));
         }
         let Some(shown) = &self.shown else {
-            return if self.is_barred_for_good() { Ok(self.erase()) } else { self.wish(crypto) };
+            return if self.is_barred_for_good() { self.erase() } else { Ok(self.wish(crypto)) };
         };
         match (shown.event, self.known()) {
-            (Event::Erased, known) => self.erased(known),
-            _ if self.is_barred_for_good() => Ok(self.erase()),
+            (Event::Erased, known) => Ok(self.erased(known)),
+            _ if self.is_barred_for_good() => self.erase(),
             (Event::Prepared, known) => self.prepared(known, shown, crypto),
             (Event::Activated, Known::Open(stage)) if stage != Stage::Aborted => {
                 self.activated(self.account.open().ok_or(Backend::Store)?)
@@ -187,8 +189,8 @@ impl Session {
     }
 
     /// Nothing is signed yet: it is the operation that counts.
-    fn wish(&self, crypto: &dyn Crypto) -> Result<Step, Error> {
-        Ok(match (&self.package, self.visitor.operation) {
+    fn wish(&self, crypto: &dyn Crypto) -> Step {
+        match (&self.package, self.visitor.operation) {
             (Some(_), _) => match (self.account.open().map(|deal| deal.activation), self.core) {
                 (Some(Activation::OneShot), Core::Silent) => Step::Put,
                 (Some(Activation::OneShot), Core::Unsure(code)) => Step::Refuse(code),
@@ -196,13 +198,13 @@ impl Session {
             },
             (None, Operation::Query) => self.close(),
             (None, Operation::Retire) => match self.account.active() {
-                Some(active) if self.is_in_use(active, crypto) => return self.bar(&active.supi),
+                Some(active) if self.is_in_use(active, crypto) => retiring(),
                 _ => Step::Refuse(Code::WrongOperation),
             },
             // It is in the middle of something, and shows nothing for it.
             (None, Operation::Resume) => Step::Refuse(Code::Conflict),
             (None, _) => self.may_issue(crypto).map_or_else(Step::Refuse, |()| Step::Issue),
-        })
+        }
     }
 
     /// Whether the device can have a new credential, as far as the log goes.
@@ -339,14 +341,11 @@ impl Session {
     }
 
     /// The device has nothing any more. It only does that when it is told to: if the log does not know, it was restored.
-    fn erased(&self, known: Known) -> Result<Step, Error> {
-        match (self.account.standing(), self.account.active()) {
-            _ if known == Known::Ended(Event::Erased) => Ok(self.close()),
-            (Standing::InService | Standing::Suspended, Some(active)) => self.bar(&active.supi),
-            (Standing::InService | Standing::Suspended, None) => {
-                Ok(Step::Log(Box::new(What::Barred(Barred::Retiring))))
-            }
-            _ => Ok(Step::Log(Box::new(What::Ended(self.signed(&self.visitor.txn, Event::Erased))))),
+    fn erased(&self, known: Known) -> Step {
+        match self.account.standing() {
+            _ if known == Known::Ended(Event::Erased) => self.close(),
+            Standing::InService | Standing::Suspended => retiring(),
+            _ => Step::Log(Box::new(What::Ended(self.signed(&self.visitor.txn, Event::Erased)))),
         }
     }
 
@@ -354,17 +353,17 @@ impl Session {
         matches!(self.account.standing(), Standing::RevokedUnreachable | Standing::Revoked | Standing::Retiring)
     }
 
-    fn erase(&self) -> Step {
-        let holds = self.visitor.state.active.is_some() || self.visitor.state.pending.is_some();
-        if holds { Step::Say(Order::Erase) } else { Step::Refuse(Code::Revoked) }
-    }
-
-    /// The core first, then the log.
-    fn bar(&self, supi: &str) -> Result<Step, Error> {
-        Ok(match self.core {
-            Core::Barred => Step::Log(Box::new(What::Barred(Barred::Retiring))),
-            Core::Unsure(code) => Step::Refuse(code),
-            _ => Step::Bar(read(supi)?),
+    /// Nothing is erased that the core might still accept.
+    fn erase(&self) -> Result<Step, Error> {
+        let open = self.account.open().map(|deal| &deal.credential);
+        let mut credentials = self.account.active().into_iter().chain(open);
+        Ok(match (credentials.nth(self.barred), self.core) {
+            _ if self.visitor.state.active.is_none() && self.visitor.state.pending.is_none() => {
+                Step::Refuse(Code::Revoked)
+            }
+            (_, Core::Unsure(code)) => Step::Refuse(code),
+            (Some(credential), _) => Step::Bar(up_to(&credential.supi, credential.epoch)?),
+            (None, _) => Step::Say(Order::Erase),
         })
     }
 
@@ -379,8 +378,10 @@ impl Session {
     /// What the core does not forget now, it is asked to forget the next time.
     fn clear(&self) -> Result<Step, Error> {
         Ok(match self.account.leftovers().first() {
-            Some(supi) if self.cleared => Step::Log(Box::new(What::Cleared { supi: supi.clone() })),
-            Some(supi) if !matches!(self.core, Core::Unsure(_)) => Step::Remove(read(supi)?),
+            Some(leftover) if self.cleared => Step::Log(Box::new(What::Cleared(leftover.clone()))),
+            Some(leftover) if !matches!(self.core, Core::Unsure(_)) => {
+                Step::Remove(up_to(&leftover.supi, leftover.epoch)?)
+            }
             _ => Step::End,
         })
     }
@@ -461,7 +462,7 @@ impl Session {
         self.account.apply(entry, crypto)?;
         match &entry.what {
             What::Prepared(_) | What::Ended(_) | What::Recovered(_) | What::Received(_) => self.proof = None,
-            What::Cleared { .. } => self.cleared = false,
+            What::Cleared(_) => self.cleared = false,
             _ => {}
         }
         // What was found is in the log now; the core may be asked for more.
@@ -576,6 +577,15 @@ impl Session {
         };
         about && (*domain, *txn) == (self.domain, self.visitor.txn)
     }
+}
+
+/// The device gives it back, or has.
+fn retiring() -> Step {
+    Step::Log(Box::new(What::Barred(Barred::Retiring)))
+}
+
+fn up_to(supi: &str, epoch: u32) -> Result<UpTo, Backend> {
+    Ok(UpTo { supi: read(supi)?, epoch })
 }
 
 /// A SUPI of the log.

@@ -26,7 +26,8 @@ token::portable! {
     Sealed { package, voucher, xres, refuted }
     Line { sequence, hash }
     Session {
-        domain, link, visitor, account, proof, line, shown, core, entitled, package, expected, over, cleared, foreign, steps
+        domain, link, visitor, account, proof, line, shown, core, entitled, package, expected, over, barred, cleared, foreign,
+        steps
     }
 }
 
@@ -70,7 +71,6 @@ impl Portable for Core {
                 w.unsigned(3);
                 code.save(w);
             }
-            Self::Barred => w.unsigned(4),
             Self::Recovered(None) => w.unsigned(5),
             Self::Recovered(Some((supi, fingerprint))) => {
                 w.unsigned(6);
@@ -86,7 +86,6 @@ impl Portable for Core {
             1 => Self::Unsure(Code::load(r)?),
             2 => Self::Accepts,
             3 => Self::Lacks(Code::load(r)?),
-            4 => Self::Barred,
             5 => Self::Recovered(None),
             6 => Self::Recovered(Some((Portable::load(r)?, Portable::load(r)?))),
             _ => return Err(Malformed::OutOfRange),

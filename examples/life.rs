@@ -115,7 +115,7 @@ fn asked(question: &Question) -> String {
         Question::ComputeOpc { .. } => "OPc".into(),
         Question::Log(entry) => format!("log {}: {}", entry.number, logged(&entry.what)),
         Question::PutIntoCore(credential) => format!("core: {} epoch {}", credential.supi, credential.epoch),
-        Question::ReadCore { supi } => format!("core: what is under {supi}?"),
+        Question::ReadCore(it) => format!("core: what is under {}?", it.supi),
         Question::Recover(_) => "core: what is left of a lost credential?".into(),
         Question::BarInCore(UpTo { supi, .. }) => format!("core: {supi} is barred"),
         Question::AdmitToCore(UpTo { supi, .. }) => format!("core: {supi} is let in again"),

@@ -353,7 +353,7 @@ impl Teller {
             Question::PutIntoCore(credential) => {
                 note(Role::Operator, &format!("the core accepts {}", credential.supi));
             }
-            Question::ReadCore { .. } | Question::Recover(_) => note(Role::Operator, "looks into the core"),
+            Question::ReadCore(_) | Question::Recover(_) => note(Role::Operator, "looks into the core"),
             Question::BarInCore(it) => note(Role::Operator, &format!("the core bars {}", it.supi)),
             Question::AdmitToCore(it) => note(Role::Operator, &format!("the core admits {} again", it.supi)),
             Question::RemoveFromCore(it) => note(Role::Operator, &format!("the core forgets {}", it.supi)),

@@ -95,9 +95,9 @@ pub enum Stage {
 /// A credential, without its secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Credential {
-    /// The transaction that made it.
+    /// The transaction that made it; `None` if the log has lost that, and the device was past it.
     #[serde(with = "serde_bytes")]
-    pub txn: Txn,
+    pub txn: Option<Txn>,
     /// The subscription's SUPI, digits only.
     pub supi: String,
     /// Its epoch.
@@ -260,6 +260,10 @@ impl Account {
 
     /// Takes in what the log has and this account does not: after a crash, or to make an account from its log.
     ///
+    /// A log that was restored from an older state makes an older account, and what it lacks of credentials is learned from
+    /// the device and the core. What nobody else knows is lost: bar again what was barred since. No session from before goes
+    /// on then: stop the servers first, and give [`Seal`](crate::edhoc::Seal) another key.
+    ///
     /// # Errors
     /// As [`Account::apply`], for the first entry that does not follow.
     pub fn replay<'a>(
@@ -347,17 +351,14 @@ impl Account {
     }
 
     fn offered(&mut self, offered: &Offered) -> Result<(), Conflict> {
-        let superseding = self.open.as_ref().is_none_or(|deal| deal.stage == Stage::Offered);
+        let superseding = self.cleaned || self.open.as_ref().is_none_or(|deal| deal.stage == Stage::Offered);
         let owned = self.released.is_none_or(|released| offered.owner_epoch > released.owner_epoch);
         let stands = matches!(self.standing, Standing::InService | Standing::Retired) && owned;
         if !superseding || !stands || offered.epoch <= self.epoch || self.is_full() {
             return Err(Conflict::Contradiction);
         }
         self.seen(&offered.request)?;
-        // The core may know the SUPI of an offer that nobody took.
-        if let Some(before) = self.open.take().filter(|deal| !self.names(&deal.credential.supi, &offered.supi)) {
-            add(&mut self.leftovers, before.credential);
-        }
+        self.set_aside(&offered.supi);
         self.epoch = offered.epoch;
         self.standing = Standing::InService;
         self.released = None;
@@ -365,9 +366,12 @@ impl Account {
         Ok(())
     }
 
-    /// Whether a SUPI is still needed when `next` is offered.
-    fn names(&self, supi: &str, next: &str) -> bool {
-        supi == next || self.active.as_ref().is_some_and(|active| active.supi == supi)
+    /// What is open makes room for a credential with this SUPI. The core may know that of an offer that nobody took.
+    fn set_aside(&mut self, next: &str) {
+        let needed = |supi: &str| supi == next || self.active.as_ref().is_some_and(|active| active.supi == supi);
+        if let Some(before) = self.open.take().filter(|deal| !needed(&deal.credential.supi)) {
+            add(&mut self.leftovers, before.credential);
+        }
     }
 
     /// Only the session that was admitted last goes on. When the log is replayed, its entries are what tells of admissions.
@@ -388,7 +392,7 @@ impl Account {
     fn decided(&mut self, txn: &Txn, verdict: Verdict) -> Result<(), Conflict> {
         let is_active = self.is_active(txn);
         match &mut self.open {
-            Some(deal) if deal.credential.txn == *txn => {
+            Some(deal) if deal.is_about(txn) => {
                 deal.stage = match (deal.stage, verdict) {
                     (Stage::Prepared, Verdict::Commit) => Stage::Committed,
                     (Stage::Offered | Stage::Prepared, Verdict::Abort) => Stage::Aborted,
@@ -409,7 +413,7 @@ impl Account {
         match signed.event {
             Event::Activated => {
                 // A device activates what it was told to: if the log does not know of that, it was restored.
-                let deal = self.open.take().filter(|deal| deal.credential.txn == signed.txn);
+                let deal = self.open.take().filter(|deal| deal.is_about(&signed.txn));
                 let deal = deal.filter(|deal| deal.stage != Stage::Aborted).ok_or(Conflict::Contradiction)?;
                 if self.wanted == Some(deal.operation) {
                     self.wanted = None;
@@ -463,11 +467,9 @@ impl Account {
         self.seen(&recovered.request)?;
         self.receipts = recovered.proof.head;
         let credential = Credential::from(recovered);
+        self.set_aside(&credential.supi);
         match recovered.event {
-            Event::Activated => {
-                self.open = None;
-                self.activate(credential);
-            }
+            Event::Activated => self.activate(credential),
             // It is in the core: so it was prepared, and is to be used.
             Event::Prepared => {
                 self.epoch = self.epoch.max(credential.epoch);
@@ -506,6 +508,11 @@ impl Account {
     /// What is watched of the device.
     pub const fn watch(&self) -> &Watch {
         &self.watch
+    }
+
+    /// The highest epoch that was ever offered, or that the device has signed for.
+    pub(super) const fn epoch(&self) -> u32 {
+        self.epoch
     }
 
     /// Number of the last log entry about it.
@@ -576,7 +583,7 @@ impl Account {
     }
 
     pub(super) fn is_active(&self, txn: &Txn) -> bool {
-        self.active.as_ref().is_some_and(|active| active.txn == *txn)
+        self.active.as_ref().is_some_and(|active| active.txn == Some(*txn))
     }
 }
 
@@ -588,8 +595,13 @@ fn add(leftovers: &mut Vec<Leftover>, Credential { supi, epoch, .. }: Credential
 }
 
 impl Deal {
+    /// Whether it is of this transaction.
+    pub(super) fn is_about(&self, txn: &Txn) -> bool {
+        self.credential.txn == Some(*txn)
+    }
+
     fn is(&self, txn: &Txn, stage: Stage) -> bool {
-        self.credential.txn == *txn && self.stage == stage
+        self.is_about(txn) && self.stage == stage
     }
 }
 
@@ -598,7 +610,7 @@ impl From<&Offered> for Deal {
         Self {
             operation: offered.operation,
             credential: Credential {
-                txn: offered.txn,
+                txn: Some(offered.txn),
                 supi: offered.supi.clone(),
                 epoch: offered.epoch,
                 package_hash: offered.package_hash,

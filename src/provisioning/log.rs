@@ -161,9 +161,9 @@ pub struct Signed {
 /// See [`What::Recovered`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recovered {
-    /// The transaction.
+    /// The transaction; `None` if the device was past it.
     #[serde(with = "serde_bytes")]
-    pub txn: Txn,
+    pub txn: Option<Txn>,
     /// What the device has signed: [`Event::Activated`] or [`Event::Prepared`].
     pub event: Event,
     /// The SUPI that the core accepts.

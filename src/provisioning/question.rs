@@ -49,14 +49,13 @@ pub enum Question {
     /// [`Answer::Logged`] when it is; a [`Conflict`](super::account::Conflict) has the code to answer with otherwise.
     Log(Box<LogEntry>),
     /// Make the core network accept this credential, in place of one of a lower epoch that it has for the same SUPI. It has
-    /// it already: that is good. It has a higher one: that is [`Code::Conflict`]. Answer [`Answer::CoreReady`].
+    /// it already: that is good. It has a higher one, or was [read](Question::ReadCore) for this one and did not have it: that
+    /// is [`Code::Conflict`]. Answer [`Answer::CoreReady`].
     PutIntoCore(Box<CoreCredential>),
-    /// Which K does the core accept for this SUPI? Answer [`Answer::CoreHolds`] with its
+    /// Which K does the core accept for this SUPI? If it is one of a lower epoch than this, **it must not take this one any
+    /// more**, from no session: it is going to be called off. Answer [`Answer::CoreHolds`] with the
     /// [fingerprint](crate::credential::fingerprint).
-    ReadCore {
-        /// The subscription.
-        supi: Supi,
-    },
+    ReadCore(UpTo),
     /// The log lost a credential. Has the core got it? Answer [`Answer::Recovered`].
     Recover(Lost),
     /// Bar what the core has under this SUPI, up to this epoch: it accepts none of that from now on, and forgets none. What it

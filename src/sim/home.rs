@@ -76,6 +76,8 @@ pub struct Home {
     core: BTreeMap<Supi, CoreCredential>,
     /// SUPIs that the core does not let in, known or not, up to an epoch.
     barred: BTreeMap<Supi, u32>,
+    /// Epochs that it does not take any more.
+    withdrawn: BTreeMap<Supi, u32>,
 }
 
 impl core::fmt::Debug for Home {
@@ -105,6 +107,7 @@ impl Home {
             log: Vec::new(),
             core: BTreeMap::new(),
             barred: BTreeMap::new(),
+            withdrawn: BTreeMap::new(),
         }
     }
 
@@ -159,7 +162,7 @@ impl Home {
             Question::ComputeOpc { k } => Answer::Opc(Ok(milenage::opc(&k, &self.op))),
             Question::Log(entry) => Answer::Logged(self.log(&entry)),
             Question::PutIntoCore(credential) => Answer::CoreReady(self.put_into_core(*credential)),
-            Question::ReadCore { supi } => Answer::CoreHolds(Ok(self.fingerprint(&supi))),
+            Question::ReadCore(what) => Answer::CoreHolds(Ok(self.read_core(&what))),
             Question::Recover(lost) => Answer::Recovered(Ok(self.recover(&lost))),
             Question::BarInCore(UpTo { supi, epoch }) => {
                 let barred = self.barred.entry(supi).or_default();
@@ -250,7 +253,11 @@ impl Home {
         let profile = ServiceProfile { dnn: ArrayString::from("iot").ok(), ..ServiceProfile::default() };
         Ok(Reservation {
             supi,
-            core_epoch: self.core.get(&supi).map_or(0, |held| held.epoch),
+            core_epoch: self
+                .core
+                .get(&supi)
+                .map_or(0, |held| held.epoch)
+                .max(self.withdrawn.get(&supi).copied().unwrap_or_default()),
             activation: self.activation,
             sqn: first,
             management_field: MANAGEMENT_FIELD,
@@ -277,14 +284,25 @@ impl Home {
 
     /// Never back to an older epoch, and never another K in the same one.
     fn put_into_core(&mut self, credential: CoreCredential) -> Result<(), Code> {
+        let withdrawn = self.withdrawn.get(&credential.supi).copied().unwrap_or_default();
         match self.core.get(&credential.supi) {
             Some(held) if held.epoch == credential.epoch && held.secrets.k == credential.secrets.k => Ok(()),
             Some(held) if held.epoch >= credential.epoch => Err(Code::Conflict),
+            _ if withdrawn >= credential.epoch => Err(Code::Conflict),
             _ => {
                 self.core.insert(credential.supi, credential);
                 Ok(())
             }
         }
+    }
+
+    /// And what is not there now does not come later.
+    fn read_core(&mut self, UpTo { supi, epoch }: &UpTo) -> Option<Hash> {
+        if self.core.get(supi).is_none_or(|held| held.epoch < *epoch) {
+            let withdrawn = self.withdrawn.entry(*supi).or_default();
+            *withdrawn = (*epoch).max(*withdrawn);
+        }
+        self.fingerprint(supi)
     }
 
     fn fingerprint(&self, supi: &Supi) -> Option<Hash> {

@@ -12,7 +12,8 @@ use remote_provisioning::{
     provisioning::{
         Account, Admission, Question,
         account::Applied,
-        log::{LogEntry, What},
+        log::{Barred, LogEntry, What},
+        message::Standing,
         question::{CoreCredential, Reservation, UpTo, Visitor},
         receipt::supi_hash,
         watch::Refusal,
@@ -25,13 +26,13 @@ use crate::memo::Memo;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Slip {
     None,
-    /// A request counter that was seen before is admitted.
+    /// A request that comes late is taken for a new one: the row does not keep the request counter.
     OldCounter,
     /// The core is said to lack what it has.
     NotReadBack,
     /// A credential that is put again begins its SQN again.
     SqnReset,
-    /// What is not in the log is said to be.
+    /// An entry is said to be durable before it is.
     NotLogged,
     /// The old credential leaves the core when the new one comes.
     EarlyRemoval,
@@ -54,7 +55,12 @@ pub(crate) struct Office {
     pub(crate) ever: Vec<Rc<LogEntry>>,
     pub(crate) core: BTreeMap<Supi, Subscriber>,
     pub(crate) barred: BTreeMap<Supi, u32>,
+    withdrawn: BTreeMap<Supi, u32>,
     pub(crate) slip: Slip,
+    /// The core has barred it, and the log does not say so yet.
+    pub(crate) revoking: bool,
+    /// What was said to be in the log, and will be.
+    pub(crate) late: Vec<Rc<LogEntry>>,
 }
 
 /// What an answer is made of; a `Question` is answered once, and an answer is not to be cloned.
@@ -83,7 +89,10 @@ impl Office {
             ever: Vec::new(),
             core: BTreeMap::new(),
             barred: BTreeMap::new(),
+            withdrawn: BTreeMap::new(),
             slip: Slip::None,
+            revoking: false,
+            late: Vec::new(),
         }
     }
 
@@ -100,7 +109,11 @@ impl Office {
                 };
                 Reply::Reserved(Ok(Reservation {
                     supi,
-                    core_epoch: self.core.get(&supi).map_or(0, |held| held.credential.epoch),
+                    core_epoch: self
+                        .core
+                        .get(&supi)
+                        .map_or(0, |held| held.credential.epoch)
+                        .max(self.withdrawn.get(&supi).copied().unwrap_or_default()),
                     activation: self.activation,
                     sqn: Profile::default().sqn(1, Ind::default()).unwrap(),
                     management_field: [0x80, 0],
@@ -109,13 +122,20 @@ impl Office {
                 }))
             }
             Question::ComputeOpc { k } => Reply::Opc(milenage::opc(k, &Secret::from_slice(&[0xcd; 16]).unwrap())),
+            Question::Log(entry) if self.slip == Slip::NotLogged => {
+                self.late.push(Rc::new(LogEntry::clone(entry)));
+                Reply::Logged(Ok(()))
+            }
             Question::Log(entry) => Reply::Logged(self.log(entry)),
             Question::PutIntoCore(_) => unreachable!("put"),
-            Question::ReadCore { supi } if self.slip == Slip::NotReadBack => {
-                let _ = supi;
-                Reply::CoreHolds(None)
+            Question::ReadCore(_) if self.slip == Slip::NotReadBack => Reply::CoreHolds(None),
+            Question::ReadCore(UpTo { supi, epoch }) => {
+                if self.core.get(supi).is_none_or(|held| held.credential.epoch < *epoch) {
+                    let withdrawn = self.withdrawn.entry(*supi).or_default();
+                    *withdrawn = (*epoch).max(*withdrawn);
+                }
+                Reply::CoreHolds(self.fingerprint(supi))
             }
-            Question::ReadCore { supi } => Reply::CoreHolds(self.fingerprint(supi)),
             Question::Recover(lost) => {
                 let found = self.core.iter().find(|(supi, held)| {
                     held.credential.epoch == lost.epoch && supi_hash(&lost.txn, supi, &Memo) == lost.supi_hash
@@ -139,6 +159,7 @@ impl Office {
     }
 
     fn appraise(&mut self, visitor: &Visitor) -> Result<Admission, Code> {
+        self.slip();
         let admitted = match self.account.admit(visitor, &Memo) {
             Ok(admitted) => admitted,
             Err(refusal) => {
@@ -150,9 +171,7 @@ impl Office {
                 return Err(refusal.code());
             }
         };
-        if self.slip != Slip::OldCounter {
-            self.account = admitted.account().clone();
-        }
+        self.account = admitted.account().clone();
         let policy = Policy::without_evidence("search").unwrap();
         let verifier = TokenVerifier::new(MemoryEndorsements::new());
         let verdict = policy
@@ -162,9 +181,7 @@ impl Office {
     }
 
     pub(crate) fn log(&mut self, entry: &LogEntry) -> Result<(), Code> {
-        if self.slip == Slip::NotLogged && !matches!(entry.what, What::Quarantined { .. }) {
-            return Ok(());
-        }
+        self.slip();
         let applied = self.account.apply(entry, &Memo).map_err(|conflict| conflict.code())?;
         if applied == Applied::Now {
             let entry = Rc::new(entry.clone());
@@ -172,6 +189,14 @@ impl Office {
             self.ever.push(entry);
         }
         Ok(())
+    }
+
+    fn slip(&mut self) {
+        if self.slip == Slip::OldCounter {
+            let mut row = ciborium::Value::serialized(&self.account).unwrap();
+            *field(field(&mut row, "watch"), "counter") = ciborium::Value::serialized(&(0, 0)).unwrap();
+            self.account = row.deserialized().unwrap();
+        }
     }
 
     /// The device's operations are about the operator's log; whoever keeps it sees to the rest.
@@ -192,6 +217,9 @@ impl Office {
                 Ok(())
             }
             Some(held) if held.credential.epoch >= credential.epoch => Err(Code::Conflict),
+            _ if self.withdrawn.get(&credential.supi).is_some_and(|epoch| *epoch >= credential.epoch) => {
+                Err(Code::Conflict)
+            }
             _ => {
                 if self.slip == Slip::EarlyRemoval {
                     self.core.clear();
@@ -200,6 +228,24 @@ impl Office {
                 Ok(())
             }
         }
+    }
+
+    /// As [`Task::revoke`](remote_provisioning::provisioning::Task::revoke) does: the core first.
+    pub(crate) fn bar_all(&mut self) {
+        for credential in self.account.active().into_iter().chain(self.account.open().map(|deal| &deal.credential)) {
+            let barred = self.barred.entry(credential.supi.parse().unwrap()).or_default();
+            *barred = credential.epoch.max(*barred);
+        }
+        self.revoking = true;
+    }
+
+    /// Then the log; for what is there by then.
+    pub(crate) fn revoke(&mut self) {
+        self.bar_all();
+        if !self.knows_of_end() {
+            self.note(What::Barred(Barred::Revoked));
+        }
+        self.revoking = false;
     }
 
     fn fingerprint(&self, supi: &Supi) -> Option<Hash> {
@@ -235,18 +281,29 @@ impl Office {
             bytes.extend(self.fingerprint(supi).unwrap());
             bytes.extend(held.sqn.to_bytes());
         }
-        for (supi, epoch) in &self.barred {
+        for (supi, epoch) in self.barred.iter().chain(&self.withdrawn) {
             bytes.extend(supi.as_str().bytes());
             bytes.extend(epoch.to_be_bytes());
         }
+        bytes.push(u8::from(self.revoking));
         bytes.extend(self.log.len().to_be_bytes());
         bytes.extend(self.ever.len().to_be_bytes());
+        self.late.iter().for_each(|entry| bytes.extend(entry.to_cbor().unwrap()));
         Memo.sha256(&[&bytes])
     }
 
     /// Whether the subscription is barred for good, or the operator wants it to be.
     pub(crate) fn is_ended(&self) -> bool {
-        use remote_provisioning::provisioning::message::Standing;
-        !matches!(self.account.standing(), Standing::InService | Standing::Suspended)
+        self.revoking || self.ever.iter().any(|entry| matches!(entry.what, What::Barred(_)))
     }
+
+    /// Whether the log knows.
+    pub(crate) fn knows_of_end(&self) -> bool {
+        !self.is_ended() || !matches!(self.account.standing(), Standing::InService | Standing::Suspended)
+    }
+}
+
+fn field<'a>(value: &'a mut ciborium::Value, name: &str) -> &'a mut ciborium::Value {
+    let fields = value.as_map_mut().unwrap().iter_mut();
+    fields.filter(|(key, _)| key.as_text() == Some(name)).map(|(_, value)| value).next().unwrap()
 }

@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
+use ciborium::Value;
 use remote_provisioning::{
     aka::Answer as Aka,
-    credential::{Installed, Offered, SoftUsim, Usim},
+    credential::{Installed, Offered, Previous, SoftUsim, Usim},
     crypto::{Crypto, Hash, Secret, SecretBytes},
     edhoc::{OwnCredential, Seal},
     error::{Backend, Code, Error},
@@ -22,7 +23,7 @@ use remote_provisioning::{
 
 use crate::{
     memo::{Memo, MemoKeys},
-    office::{Office, Reply},
+    office::{Office, Reply, Slip},
 };
 
 /// What a device does wrong, for the tests of the search.
@@ -135,15 +136,18 @@ impl SubscriptionStore for Store<'_> {
         self.memory.commit(commit)?;
         let after = subscription(self.memory)?;
         if self.flaw == Flaw::ErasesAtDecision && before.is_some() && before.map(|it| it.0) != after.map(|it| it.0) {
-            let record = self.memory.record()?.unwrap_or_default();
-            // The new one has just come into use: the other slot is the old one's.
+            let mut record: Value = ciborium::from_reader(&*self.memory.record()?.unwrap_or_default()).unwrap();
+            // `other`: the new one has just come into use, and this is the old one.
+            record.as_map_mut().unwrap().retain(|(key, _)| *key != Value::from(5));
+            let mut bytes = Vec::new();
+            ciborium::into_writer(&record, &mut bytes).unwrap();
             let content = |slot| self.memory.slot(slot).ok().flatten();
             let epoch = after.map(|(it, _)| it.id.epoch);
             let old = [Slot::A, Slot::B].into_iter().find(|slot| {
                 content(*slot).is_some_and(|content| SoftUsim::card(&content).ok().map(|card| card.epoch) != epoch)
             });
             if let Some(old) = old {
-                self.memory.commit(Commit { slots: &[SlotChange::Erase(old)], record: &record })?;
+                self.memory.commit(Commit { slots: &[SlotChange::Erase(old)], record: &bytes })?;
             }
         }
         Ok(())
@@ -205,6 +209,7 @@ pub(crate) struct World {
     /// Numbers of sessions: one is not used twice.
     serial: u8,
     pub(crate) tampered: bool,
+    restored: bool,
 }
 
 /// What may still happen.
@@ -222,6 +227,10 @@ pub(crate) struct Budget {
     pub(crate) torn: u8,
     /// Three attaches that fail.
     pub(crate) fallbacks: u8,
+    /// Revocations.
+    pub(crate) revocations: u8,
+    /// Attaches: the numbers of both sides go on.
+    pub(crate) attaches: u8,
 }
 
 fn seed(parts: &[&[u8]]) -> u64 {
@@ -246,6 +255,7 @@ impl World {
             budget,
             serial: 0,
             tampered: false,
+            restored: false,
         }
     }
 
@@ -488,11 +498,32 @@ impl World {
                 all.extend(self.answers(stage, session.number, question));
             }
         }
+        if self.budget.revocations > 0 && self.office.account.active().is_some() {
+            let mut next = self.clone();
+            next.office.bar_all();
+            next.budget.revocations -= 1;
+            all.push(("the core bars what it has: a revocation".to_owned(), next));
+        }
+        if self.office.revoking {
+            let mut next = self.clone();
+            next.office.revoke();
+            all.push(("the revocation is logged".to_owned(), next));
+        }
+        if !self.office.late.is_empty() {
+            let mut next = self.clone();
+            let entry = next.office.late.remove(0);
+            // What does not follow any more is lost.
+            let _ = next.office.log(&entry);
+            all.push((format!("entry {} is durable now", entry.number), next));
+        }
         if self.budget.restores > 0 {
             for entries in 0..self.office.log.len() {
                 let mut next = self.clone();
                 next.office.restore(entries);
+                // What was running does not go on.
+                next.sessions.clear();
                 next.budget.restores -= 1;
+                next.restored = true;
                 all.push((format!("the log is restored to its first {entries} entries"), next));
             }
         }
@@ -504,6 +535,18 @@ impl World {
                 next.budget.rollbacks -= 1;
                 next.tampered = true;
                 all.push((format!("the flash is as it was at moment {moment}"), next));
+            }
+        }
+        if self.budget.attaches > 0 {
+            let mut next = self.clone();
+            let mut memory = copy(&self.store);
+            if let Ok(Some(held)) = in_use(&memory)
+                && let Some(vector) = next.office.challenge(&held.id.supi)
+                && let Ok(Aka::Success(_)) = authenticate(&vector.challenge, &mut memory, &mut SoftUsim)
+            {
+                next.store = Rc::new(memory);
+                next.budget.attaches -= 1;
+                all.push((format!("the device attaches with {}", held.id.supi), next));
             }
         }
         if self.budget.fallbacks > 0 && self.device.is_none() {
@@ -555,7 +598,7 @@ impl World {
             other => {
                 let name = match other {
                     Question::Log(entry) => format!("log {}: {}", entry.number, what(&entry.what)),
-                    Question::ReadCore { supi } => format!("the core is read: {supi}"),
+                    Question::ReadCore(it) => format!("the core is read: {}", it.supi),
                     Question::RemoveFromCore(it) => format!("the core forgets {} up to {}", it.supi, it.epoch),
                     Question::BarInCore(it) => format!("the core bars {} up to {}", it.supi, it.epoch),
                     Question::Recover(_) => "the core is searched".to_owned(),
@@ -603,6 +646,15 @@ impl World {
         if held.is_some() && !erased && !self.tampered && !self.is_served()? {
             return Err(format!("I1: the device holds {held:?}, and the core takes nothing of it"));
         }
+        let both = [Slot::A, Slot::B].iter().all(|slot| matches!(self.store.slot(*slot), Ok(Some(_))));
+        if let Some((held, false)) = held
+            && !both
+            && self.office.ever.iter().any(|entry| {
+                matches!(&entry.what, What::Offered(it) if it.epoch == held.id.epoch && it.previous != Previous::None)
+            })
+        {
+            return Err("I2: the old credential is erased before complete".to_owned());
+        }
         let mut verdicts = Vec::new();
         let mut epochs = Vec::new();
         for entry in &self.office.ever {
@@ -615,7 +667,7 @@ impl World {
                 }
                 What::Offered(offered) => {
                     if epochs.iter().any(|(epoch, package)| *epoch == offered.epoch && *package != offered.package_hash)
-                        && self.budget.restores > 0
+                        && !self.restored
                     {
                         return Err("I3: two packages in one epoch".to_owned());
                     }
@@ -630,8 +682,7 @@ impl World {
             && !self.tampered
         {
             let agreed = (active.supi.as_str(), active.epoch) == (held.id.supi.as_str(), held.id.epoch);
-            let lost = self.office.log.len() < self.office.ever.len();
-            if !agreed && !lost {
+            if !agreed && !self.restored {
                 return Err(format!("I6: the device says {held:?}, the operator {active:?}"));
             }
         }
@@ -642,6 +693,12 @@ impl World {
     pub(crate) fn settle(&self, stage: &Stage) -> Result<usize, String> {
         let mut world = self.then(Goal::Query, Budget { starts: 9, ..NOTHING });
         let mut persons = 0;
+        world.office.late.clear();
+        world.office.slip = Slip::None;
+        // A log that was restored may lack what the operator had decided: it is decided again.
+        if !world.office.knows_of_end() {
+            world.office.revoke();
+        }
         for _ in 0..6 {
             let held = subscription(&*world.store).map_err(|error| format!("agreement: {error}"))?;
             let ended = world.office.is_ended();
@@ -706,7 +763,8 @@ impl World {
     }
 }
 
-pub(crate) const NOTHING: Budget = Budget { starts: 0, restores: 0, rollbacks: 0, failures: 0, torn: 0, fallbacks: 0 };
+pub(crate) const NOTHING: Budget =
+    Budget { starts: 0, restores: 0, rollbacks: 0, failures: 0, torn: 0, fallbacks: 0, revocations: 0, attaches: 0 };
 
 fn sent(device: &mut Device) -> Vec<Vec<u8>> {
     let mut out = Vec::new();

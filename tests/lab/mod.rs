@@ -606,7 +606,7 @@ pub(crate) fn name(question: &Question) -> &'static str {
             _ => "log other",
         },
         Question::PutIntoCore(_) => "core",
-        Question::ReadCore { .. } => "read core",
+        Question::ReadCore(_) => "read core",
         Question::Recover(_) => "recover",
         Question::BarInCore(_) => "bar",
         Question::AdmitToCore(_) => "admit",
@@ -648,7 +648,7 @@ pub(crate) fn no(question: &Question, code: Code) -> Answer {
         Question::PutIntoCore(_) | Question::BarInCore(_) | Question::AdmitToCore(_) | Question::RemoveFromCore(_) => {
             Answer::CoreReady(Err(code))
         }
-        Question::ReadCore { .. } => Answer::CoreHolds(Err(code)),
+        Question::ReadCore(_) => Answer::CoreHolds(Err(code)),
         Question::Recover(_) => Answer::Recovered(Err(code)),
         Question::ComputeOpc { .. } => Answer::Opc(Err(code)),
     }

@@ -9,6 +9,7 @@ use remote_provisioning::{
         Answer, Question,
         device::{attach_failed, authenticate, in_use},
         message::{Operation, Standing},
+        question::UpTo,
     },
     store::SubscriptionStore,
 };
@@ -414,5 +415,5 @@ fn whatever_the_goal_an_open_transaction_is_resumed() {
         assert_eq!(lab.held().map(|(held, complete)| (held.id.epoch, complete)), Some((2, true)), "{goal:?}");
         assert!(lab.store.record().unwrap().is_some());
     }
-    assert_eq!(name(&Question::ReadCore { supi: "001010000000000".parse().unwrap() }), "read core");
+    assert_eq!(name(&Question::ReadCore(UpTo { supi: "001010000000000".parse().unwrap(), epoch: 1 })), "read core");
 }

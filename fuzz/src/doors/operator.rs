@@ -274,7 +274,7 @@ fn wrong_answer(judge: &mut Judge, place: &mut Place, input: &mut Input<'_>) {
                 ),
                 Answer::CoreReady(_)
             )
-            | (Some(Question::ReadCore { .. }), Answer::CoreHolds(_))
+            | (Some(Question::ReadCore(_)), Answer::CoreHolds(_))
             | (Some(Question::Recover(_)), Answer::Recovered(_))
     );
     if fits {

@@ -626,9 +626,9 @@ impl Operator {
                 (Question::Log(entry.clone()), Asked::Log(entry))
             }
             Step::Put => (Question::PutIntoCore(Box::new(session.core_credential(desk)?)), Asked::Put),
-            Step::Read(supi) => {
+            Step::Read(what) => {
                 let code = if let Core::Unsure(code) = session.core { code } else { Code::TryLater };
-                (Question::ReadCore { supi }, Asked::Read(code))
+                (Question::ReadCore(what), Asked::Read(code))
             }
             Step::Recover(lost) => (Question::Recover(lost), Asked::Recover),
             Step::Bar(what) => (Question::BarInCore(what), Asked::Bar),

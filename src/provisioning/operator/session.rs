@@ -122,7 +122,7 @@ pub(super) enum Step {
     Issue,
     Log(Box<What>),
     Put,
-    Read(Supi),
+    Read(UpTo),
     Recover(Lost),
     Bar(UpTo),
     Remove(UpTo),
@@ -161,7 +161,9 @@ impl Session {
             return self.clear();
         }
         if let Some(deal) = self.overtaken_deal(crypto) {
-            return self.activated(deal);
+            // The core has a later one under that SUPI: this one was in use until then, and the log was restored.
+            let later = self.core == Core::Lacks(Code::Conflict);
+            return if later { self.end_of(deal) } else { self.activated(deal) };
         }
         if let Some(lost) = self.lost(crypto) {
             return Ok(self.found_again(lost));
@@ -177,6 +179,10 @@ impl Session {
                 self.activated(self.account.open().ok_or(Backend::Store)?)
             }
             (Event::Activated, Known::Active) | (Event::Aborted, Known::Ended(Event::Aborted)) => Ok(self.close()),
+            // A person said that the device is to be taken as it is: with a credential that nobody knows any more.
+            (Event::Activated, Known::Nothing) if self.account.cleaned() && self.core == Core::Recovered(None) => {
+                Ok(self.close())
+            }
             (Event::Activated, Known::Nothing) => self.recover(shown, crypto),
             (Event::Aborted, Known::Open(Stage::Offered | Stage::Prepared) | Known::Nothing) => {
                 Ok(self.decide(Verdict::Abort))
@@ -257,7 +263,7 @@ impl Session {
     /// A transaction that is open, and the device has it behind it: its last word was lost here.
     fn overtaken_deal(&self, crypto: &dyn Crypto) -> Option<&Deal> {
         let overtaken = |deal: &&Deal| {
-            let other = deal.credential.txn != self.visitor.txn;
+            let other = !deal.is_about(&self.visitor.txn);
             other && deal.stage != Stage::Aborted && self.is_in_use(&deal.credential, crypto)
         };
         self.account.open().filter(overtaken)
@@ -269,7 +275,7 @@ impl Session {
         // What it has signed since is what counts.
         let signed = self.shown.as_ref().map(|shown| shown.event);
         let signed = matches!(signed, Some(Event::Activated | Event::Erased));
-        let deal = self.account.open().filter(|deal| deal.credential.txn == *txn).map(|deal| deal.operation);
+        let deal = self.account.open().filter(|deal| deal.is_about(txn)).map(|deal| deal.operation);
         let transfer = *operation == Operation::Transfer || deal == Some(Operation::Transfer);
         let others = self.foreign || (transfer && self.account.active().is_none());
         let known = self.account.active().is_some_and(|active| self.is_in_use(active, crypto));
@@ -280,15 +286,14 @@ impl Session {
 
     /// The core has it, and so it is the device's.
     fn found_again(&self, lost: Lost) -> Step {
-        let Lost { txn, epoch, .. } = lost;
         let DeviceState { owner_epoch, voucher_head, package_hash, .. } = self.visitor.state;
         match (self.core, package_hash) {
             (Core::Recovered(Some((supi, fingerprint))), Some(package_hash)) => {
                 Step::Log(Box::new(What::Recovered(Recovered {
-                    txn,
+                    txn: None,
                     event: Event::Activated,
                     supi: supi.as_str().to_string(),
-                    epoch,
+                    epoch: lost.epoch,
                     package_hash,
                     owner_epoch,
                     voucher_head,
@@ -328,16 +333,17 @@ impl Session {
     fn activated(&self, deal: &Deal) -> Result<Step, Error> {
         Ok(match self.core {
             // Not there to be put again: it came from the core.
-            _ if deal.wrapped.is_none() => self.end_of(deal),
-            Core::Accepts => self.end_of(deal),
+            _ if deal.wrapped.is_none() => self.end_of(deal)?,
+            Core::Accepts => self.end_of(deal)?,
             Core::Unsure(_) => self.read(deal)?,
             Core::Lacks(code) => Step::Refuse(code),
             _ => Step::Put,
         })
     }
 
-    fn end_of(&self, deal: &Deal) -> Step {
-        Step::Log(Box::new(What::Ended(self.signed(&deal.credential.txn, Event::Activated))))
+    fn end_of(&self, deal: &Deal) -> Result<Step, Error> {
+        let txn = deal.credential.txn.ok_or(Backend::Store)?;
+        Ok(Step::Log(Box::new(What::Ended(self.signed(&txn, Event::Activated)))))
     }
 
     /// The device has nothing any more. It only does that when it is told to: if the log does not know, it was restored.
@@ -356,13 +362,15 @@ impl Session {
     /// Nothing is erased that the core might still accept.
     fn erase(&self) -> Result<Step, Error> {
         let open = self.account.open().map(|deal| &deal.credential);
-        let mut credentials = self.account.active().into_iter().chain(open);
+        let mut credentials = self.account.active().into_iter().chain(open).peekable();
+        let nothing = self.visitor.state.active.is_none() && self.visitor.state.pending.is_none();
+        // It has signed for more than it has; but a person has looked, and it is taken as it is.
+        let as_it_is = self.account.cleaned() && credentials.peek().is_some();
         Ok(match (credentials.nth(self.barred), self.core) {
-            _ if self.visitor.state.active.is_none() && self.visitor.state.pending.is_none() => {
-                Step::Refuse(Code::Revoked)
-            }
+            _ if nothing && !as_it_is => Step::Refuse(Code::Revoked),
             (_, Core::Unsure(code)) => Step::Refuse(code),
             (Some(credential), _) => Step::Bar(up_to(&credential.supi, credential.epoch)?),
+            (None, _) if nothing => Step::Log(Box::new(What::Ended(self.signed(&self.visitor.txn, Event::Erased)))),
             (None, _) => Step::Say(Order::Erase),
         })
     }
@@ -391,7 +399,7 @@ impl Session {
     }
 
     fn read(&self, deal: &Deal) -> Result<Step, Error> {
-        Ok(Step::Read(read(&deal.credential.supi)?))
+        Ok(Step::Read(up_to(&deal.credential.supi, deal.credential.epoch)?))
     }
 
     fn recover(&self, shown: &Receipt, crypto: &dyn Crypto) -> Result<Step, Error> {
@@ -401,7 +409,7 @@ impl Session {
                 return Err(crate::error::Misuse::Parameter("the SUPI is not that of the lost transaction").into());
             }
             Core::Recovered(Some((supi, fingerprint))) => Step::Log(Box::new(What::Recovered(Recovered {
-                txn,
+                txn: Some(txn),
                 event,
                 supi: supi.as_str().to_string(),
                 epoch,
@@ -424,17 +432,25 @@ impl Session {
     fn known(&self) -> Known {
         let txn = &self.visitor.txn;
         match (self.account.open(), self.account.last_ended()) {
-            (Some(deal), _) if deal.credential.txn == *txn => Known::Open(deal.stage),
+            (Some(deal), _) if deal.is_about(txn) && !(self.is_behind() && deal.stage != Stage::Aborted) => {
+                Known::Open(deal.stage)
+            }
             _ if self.account.is_active(txn) => Known::Active,
             (_, Some((ended, event))) if ended == *txn => Known::Ended(event),
             _ => Known::Nothing,
         }
     }
 
-    /// The credential that this transaction is about.
-    fn credential(&self) -> Option<&Credential> {
+    /// Whether the log was restored from an older state: what it says of this transaction is about an earlier offer.
+    fn is_behind(&self) -> bool {
+        self.shown.as_ref().is_some_and(|shown| shown.epoch > self.account.epoch())
+    }
+
+    /// The credential that a receipt is about; none if the log never offered its epoch.
+    fn credential(&self, receipt: &Receipt) -> Option<&Credential> {
         let open = self.account.open().map(|deal| &deal.credential);
-        open.into_iter().chain(self.account.active()).find(|credential| credential.txn == self.visitor.txn)
+        let mut known = open.into_iter().chain(self.account.active());
+        known.find(|credential| credential.txn == Some(receipt.txn) && receipt.epoch <= self.account.epoch())
     }
 
     pub(super) fn seen(&self) -> Seen {
@@ -465,8 +481,8 @@ impl Session {
             What::Cleared(_) => self.cleared = false,
             _ => {}
         }
-        // What was found is in the log now; the core may be asked for more.
-        if matches!(entry.what, What::Recovered(_)) {
+        // What the core has said was about another credential.
+        if matches!(entry.what, What::Offered(_) | What::Ended(_) | What::Recovered(_)) {
             self.core = Core::Silent;
         }
         Ok(())
@@ -506,7 +522,7 @@ impl Session {
             Event::Erased => state.active.is_none() && state.pending.is_none(),
         };
         // And it belongs to the owner that the device says it has.
-        let head = self.credential().and_then(|credential| credential.voucher_head);
+        let head = self.credential(&last).and_then(|credential| credential.voucher_head);
         let owned = last.event != Event::Activated || head.is_none() || head == state.voucher_head;
         if !stands || !owned || !self.fits(&last, crypto) {
             return Err(Code::Conflict);
@@ -566,7 +582,7 @@ impl Session {
     /// Whether a receipt is about what this transaction offered, as far as the log knows.
     fn fits(&self, receipt: &Receipt, crypto: &dyn Crypto) -> bool {
         let Receipt { domain, txn, supi_hash, epoch, package_hash, owner_epoch, grant, .. } = receipt;
-        let about = match self.credential() {
+        let about = match self.credential(receipt) {
             Some(credential) if receipt.event != Event::Erased => {
                 let hash = read(&credential.supi).map(|supi| receipt::supi_hash(txn, &supi, crypto));
                 hash.is_ok_and(|hash| hash == *supi_hash)

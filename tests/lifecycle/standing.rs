@@ -215,15 +215,18 @@ fn a_device_that_gives_its_subscription_back_can_be_provisioned_again() {
     assert!(new.id.epoch > old.id.epoch && attaches(&mut lab));
 }
 
-/// A core that does not bar: nothing is erased.
+/// A core that does not bar: nothing is erased, and the device asks again.
 #[test]
 fn nothing_is_erased_before_the_core_has_barred_it() {
     let mut lab = subscriber(8);
     lab.refusing = Some(("bar", Code::TryLater));
     let held = lab.held();
     assert_eq!(lab.go(Goal::Retire), refused(Code::TryLater));
-    assert_eq!((lab.held(), lab.account().standing()), (held, Standing::InService));
+    assert_eq!((lab.held(), lab.account().standing()), (held, Standing::Retiring));
     assert!(attaches(&mut lab));
+    lab.refusing = None;
+    assert_eq!(lab.go(Goal::Retire), Ok(()));
+    assert_eq!((lab.held(), lab.account().standing()), (None, Standing::Retired));
 }
 
 /// What the core could not forget is forgotten at the next contact, or by a task.

@@ -431,10 +431,9 @@ impl Session {
 
     fn known(&self) -> Known {
         let txn = &self.visitor.txn;
+        let lost = self.shown.as_ref().is_some_and(|shown| self.is_behind(shown));
         match (self.account.open(), self.account.last_ended()) {
-            (Some(deal), _) if deal.is_about(txn) && !(self.is_behind() && deal.stage != Stage::Aborted) => {
-                Known::Open(deal.stage)
-            }
+            (Some(deal), _) if deal.is_about(txn) && (deal.stage == Stage::Aborted || !lost) => Known::Open(deal.stage),
             _ if self.account.is_active(txn) => Known::Active,
             (_, Some((ended, event))) if ended == *txn => Known::Ended(event),
             _ => Known::Nothing,
@@ -442,15 +441,14 @@ impl Session {
     }
 
     /// Whether the log was restored from an older state: what it says of this transaction is about an earlier offer.
-    fn is_behind(&self) -> bool {
-        self.shown.as_ref().is_some_and(|shown| shown.epoch > self.account.epoch())
+    fn is_behind(&self, shown: &Receipt) -> bool {
+        shown.epoch > self.account.epoch()
     }
 
-    /// The credential that a receipt is about; none if the log never offered its epoch.
-    fn credential(&self, receipt: &Receipt) -> Option<&Credential> {
+    /// The credential that this transaction is about.
+    fn credential(&self) -> Option<&Credential> {
         let open = self.account.open().map(|deal| &deal.credential);
-        let mut known = open.into_iter().chain(self.account.active());
-        known.find(|credential| credential.txn == Some(receipt.txn) && receipt.epoch <= self.account.epoch())
+        open.into_iter().chain(self.account.active()).find(|credential| credential.txn == Some(self.visitor.txn))
     }
 
     pub(super) fn seen(&self) -> Seen {
@@ -522,9 +520,10 @@ impl Session {
             Event::Erased => state.active.is_none() && state.pending.is_none(),
         };
         // And it belongs to the owner that the device says it has.
-        let head = self.credential(&last).and_then(|credential| credential.voucher_head);
+        let head = self.credential().and_then(|credential| credential.voucher_head);
         let owned = last.event != Event::Activated || head.is_none() || head == state.voucher_head;
-        if !stands || !owned || !self.fits(&last, crypto) {
+        let known = owned && self.fits(&last, crypto);
+        if last.domain != self.domain || !stands || !(known || self.is_behind(&last)) {
             return Err(Code::Conflict);
         }
         self.shown = Some(last);
@@ -582,7 +581,7 @@ impl Session {
     /// Whether a receipt is about what this transaction offered, as far as the log knows.
     fn fits(&self, receipt: &Receipt, crypto: &dyn Crypto) -> bool {
         let Receipt { domain, txn, supi_hash, epoch, package_hash, owner_epoch, grant, .. } = receipt;
-        let about = match self.credential(receipt) {
+        let about = match self.credential() {
             Some(credential) if receipt.event != Event::Erased => {
                 let hash = read(&credential.supi).map(|supi| receipt::supi_hash(txn, &supi, crypto));
                 hash.is_ok_and(|hash| hash == *supi_hash)

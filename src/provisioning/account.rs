@@ -107,7 +107,7 @@ pub struct Credential {
     pub package_hash: Hash,
     /// The owner epoch that it was given in.
     pub owner_epoch: u32,
-    /// Hash of the voucher's last entry.
+    /// Hash of the voucher's last entry; `None` if the log has lost that.
     #[serde(with = "serde_bytes")]
     pub voucher_head: Option<Hash>,
     /// SHA-256 over the grant that it was asked for with.

@@ -175,7 +175,7 @@ pub struct Recovered {
     pub package_hash: Hash,
     /// Owner epoch.
     pub owner_epoch: u32,
-    /// The voucher head that the device holds.
+    /// The voucher head that belongs to it; `None` if that is not known.
     #[serde(with = "serde_bytes")]
     pub voucher_head: Option<Hash>,
     /// The grant.

@@ -30,7 +30,7 @@ pub struct Watch {
     epoch: u32,
     /// Owner epoch that it has signed for.
     owner_epoch: u32,
-    /// The voucher head that belongs to it.
+    /// The voucher head that belongs to it; `None` before the first, or if the log has lost it.
     #[serde(with = "serde_bytes")]
     head: Option<Hash>,
     quarantined: Option<Alarm>,
@@ -96,7 +96,8 @@ impl Watch {
         if behind || state.owner_epoch < self.owner_epoch {
             return Err(Refusal::Alarm(Alarm::State));
         }
-        if state.owner_epoch == self.owner_epoch && self.head != state.voucher_head {
+        let is_known = self.head.is_some() || self.owner_epoch == 0;
+        if state.owner_epoch == self.owner_epoch && is_known && self.head != state.voucher_head {
             return Err(Refusal::Alarm(Alarm::Heads));
         }
         Ok(Self { counter, since: visitor.since.0, owner_epoch: state.owner_epoch, head: state.voucher_head, ..*self })

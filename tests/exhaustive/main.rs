@@ -13,9 +13,9 @@
 //! **Crashes need no step of their own.** A device that crashes before a commit is one that the message never reached; after
 //! it, one that starts anew. A server that crashes is one that never answers.
 //!
-//! **Bounds.** The handshake up to message_3 is one step: nothing in it is durable but the start. Three starts of the device, one
-//! restored log, one flash brought back, one core write that fails, one torn write, one fallback; the last five one at a time,
-//! with two starts. Questions that touch nothing shared are answered at once.
+//! **Bounds.** The handshake up to message_3 is one step: nothing in it is durable but the start. Three starts of the device;
+//! or two, and one of the accidents: a restored log, a flash brought back, a core write that fails, a torn write, a revocation,
+//! attaches, attaches that fail. Questions that touch nothing shared are answered at once.
 //!
 //! In each state the invariants I1 to I6 are asserted, and that from there, honestly, agreement is reached; by itself, but
 //! where a log or a flash went back.
@@ -99,7 +99,7 @@ fn told(trail: &[(usize, String)], mut place: usize, violation: &str) -> String 
 
 /// A factory-new device and its operator, or one with a subscription that both call complete.
 fn begin(stage: &Stage, mode: Option<Previous>, activation: Activation, goal: Goal, budget: Budget) -> World {
-    let office = Office::new(stage.voucher(), mode.unwrap_or(Previous::Beside), activation);
+    let office = Office::new(stage.voucher(), 0, mode.unwrap_or(Previous::Beside), activation);
     let Some(_) = mode else { return World::new(office, goal, budget) };
     let mut world = World::new(office, Goal::Provision, Budget { starts: 1, ..NOTHING }).start(stage).unwrap();
     world.finish(stage);
@@ -109,11 +109,19 @@ fn begin(stage: &Stage, mode: Option<Previous>, activation: Activation, goal: Go
 fn operations(stage: &Stage, budget: Budget) -> Vec<(&'static str, World)> {
     let (one_shot, two_phase) = (Activation::OneShot, Activation::TwoPhase);
     let (beside, shared) = (Some(Previous::Beside), Some(Previous::Shared));
+    let on_demand = || Goal::OnDemand(office::token());
+    let donor = Stage::of_donor();
+    let transfer = begin(&donor, beside, one_shot, Goal::Transfer, budget);
+    let recipient = Office::new(Vec::new(), 5, Previous::Beside, one_shot);
     vec![
         ("provision, one-shot", begin(stage, None, one_shot, Goal::Provision, budget)),
         ("provision, two-phase", begin(stage, None, two_phase, Goal::Provision, budget)),
         ("re-key, mode N", begin(stage, beside, one_shot, Goal::Rekey, budget)),
         ("re-key, mode S", begin(stage, shared, one_shot, Goal::Rekey, budget)),
+        ("re-associate, mode S", begin(stage, shared, one_shot, Goal::Reassociate, budget)),
+        ("transfer", transfer.handed_on(&donor, stage, recipient)),
+        ("on-demand, first", begin(stage, None, one_shot, on_demand(), budget)),
+        ("on-demand, mode N", begin(stage, beside, one_shot, on_demand(), budget)),
         ("query", begin(stage, beside, one_shot, Goal::Query, budget)),
         ("retire", begin(stage, beside, one_shot, Goal::Retire, budget)),
     ]

@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, rc::Rc};
 use remote_provisioning::{
     aka::{self, Ind, Milenage, Sqn, Vector, milenage, sqn::Profile},
     attestation::{MemoryEndorsements, Policy, TokenVerifier},
-    credential::{self, Activation, Previous},
+    authority::{Grant, Granter, Permit, grant},
+    credential::{self, Activation, Previous, ServiceProfile, Txn},
     crypto::{Crypto, Hash, Secret},
     error::Code,
-    identity::Supi,
+    identity::{Domain, Supi},
     provisioning::{
         Account, Admission, Question,
         account::Applied,
@@ -18,6 +19,9 @@ use remote_provisioning::{
         receipt::supi_hash,
         watch::Refusal,
     },
+    sim::{TODAY, maker},
+    store::{KeyId, KeyStore, memory::MemoryKeyStore},
+    trust::Date,
 };
 
 use crate::memo::Memo;
@@ -47,6 +51,10 @@ pub(crate) struct Subscriber {
 #[derive(Clone)]
 pub(crate) struct Office {
     pub(crate) voucher: Rc<Vec<u8>>,
+    /// The last digit of its first SUPI.
+    first: u8,
+    /// The transaction that has used the grant.
+    used: Option<Txn>,
     pub(crate) mode: Previous,
     pub(crate) activation: Activation,
     pub(crate) account: Account,
@@ -74,14 +82,37 @@ pub(crate) enum Reply {
     Recovered(Option<(Supi, Hash)>),
 }
 
+const OWNER: &str = "owner@example";
+const OPERATOR: &str = "operator.example";
+
+fn owner() -> MemoryKeyStore {
+    maker::keys("the owner").unwrap()
+}
+
+/// Connectivity on demand, once.
+pub(crate) fn token() -> Vec<u8> {
+    let grant = Grant {
+        iss: OWNER,
+        device: &maker::raw_device_id().unwrap(),
+        operator: &OPERATOR.parse().unwrap(),
+        expires: Date(TODAY.0 + 86_400),
+        not_before: None,
+        cti: b"the only one",
+        scope: &ServiceProfile::default(),
+    };
+    grant.sign(maker::signer(&owner())).unwrap()
+}
+
 pub(crate) fn supi(number: u8) -> Supi {
     format!("00101000000000{number}").parse().unwrap()
 }
 
 impl Office {
-    pub(crate) fn new(voucher: Vec<u8>, mode: Previous, activation: Activation) -> Self {
+    pub(crate) fn new(voucher: Vec<u8>, first: u8, mode: Previous, activation: Activation) -> Self {
         Self {
             voucher: Rc::new(voucher),
+            first,
+            used: None,
             mode,
             activation,
             account: Account::default(),
@@ -104,8 +135,8 @@ impl Office {
                 let open = self.account.open().map(|deal| deal.credential.supi.parse().unwrap());
                 let supi = match wish.current {
                     Some(current) if self.mode == Previous::Shared => current,
-                    Some(current) => open.unwrap_or(supi(u8::from(current == supi(0)))),
-                    None => open.unwrap_or(supi(0)),
+                    Some(current) => open.unwrap_or(supi(self.first + u8::from(current == supi(self.first)))),
+                    None => open.unwrap_or(supi(self.first)),
                 };
                 Reply::Reserved(Ok(Reservation {
                     supi,
@@ -177,7 +208,24 @@ impl Office {
         let verdict = policy
             .appraise(&visitor.device.device_id(), None, &visitor.evidence_nonce, &verifier, &Memo)
             .map_err(|finding| finding.code())?;
-        Ok(Admission { verdict, admitted, voucher: Some(self.voucher.to_vec()), permit: None })
+        let permit = self.permit(visitor)?;
+        Ok(Admission { verdict, admitted, voucher: Some(self.voucher.to_vec()), permit })
+    }
+
+    fn permit(&mut self, visitor: &Visitor) -> Result<Option<Permit>, Code> {
+        let Some(token) = &visitor.grant else { return Ok(None) };
+        let owner = Granter::new(OWNER, owner().public_key(KeyId(0)).unwrap(), Domain::Test).unwrap();
+        let terms = grant::Terms {
+            granters: &[owner],
+            device: &visitor.device.device_id(),
+            operator: &OPERATOR.parse().unwrap(),
+            domain: Domain::Test,
+            today: visitor.since,
+            limit: &ServiceProfile::default(),
+        };
+        let granted = grant::verify(token, &terms, &Memo).map_err(|fault| fault.code())?;
+        let first = *self.used.get_or_insert(visitor.txn) == visitor.txn;
+        granted.first_use(first).map(Some).map_err(|fault| fault.code())
     }
 
     pub(crate) fn log(&mut self, entry: &LogEntry) -> Result<(), Code> {
@@ -286,6 +334,7 @@ impl Office {
             bytes.extend(epoch.to_be_bytes());
         }
         bytes.push(u8::from(self.revoking));
+        bytes.extend(self.used.iter().flatten());
         bytes.extend(self.log.len().to_be_bytes());
         bytes.extend(self.ever.len().to_be_bytes());
         self.late.iter().for_each(|entry| bytes.extend(entry.to_cbor().unwrap()));

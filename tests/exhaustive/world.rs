@@ -4,21 +4,21 @@ use std::rc::Rc;
 
 use ciborium::Value;
 use remote_provisioning::{
-    aka::Answer as Aka,
+    aka::{Answer as Aka, Vector},
     credential::{Installed, Offered, Previous, SoftUsim, Usim},
     crypto::{Crypto, Hash, Secret, SecretBytes},
     edhoc::{OwnCredential, Seal},
     error::{Backend, Code, Error},
-    identity::{Domain, Role},
+    identity::{Domain, Role, Supi},
     provisioning::{
-        Answer, Desk, Device, Millis, Operator, Platform, Question, account,
+        Answer, Desk, Device, Millis, Operator, Platform, Question, Task, account,
         device::{self, Goal, Introduction, attach_failed, authenticate, in_use, subscription},
-        log::What,
+        log::{Recovered, Released, Signed, What},
         operator,
     },
     sim::{IDENTITY, SeededRng, TODAY, home::Home, identities, maker},
-    store::{Commit, Slot, SlotChange, SubscriptionStore, memory::MemoryStore},
-    trust::{Date, MemoryAnchors, Pinned},
+    store::{Commit, KeyStore, Slot, SlotChange, SubscriptionStore, memory::MemoryStore},
+    trust::{Date, MemoryAnchors, Pinned, voucher},
 };
 
 use crate::{
@@ -36,6 +36,10 @@ pub(crate) enum Flaw {
     ErasesAtDecision,
 }
 
+fn pinned(ccs: &[u8], role: Role) -> OwnCredential {
+    OwnCredential::pinned(IDENTITY, &Pinned::from_ccs(ccs, role, Domain::Test, &Memo).unwrap()).unwrap()
+}
+
 /// What does not change in a search.
 pub(crate) struct Stage {
     device: device::Config,
@@ -49,15 +53,25 @@ pub(crate) struct Stage {
     pub(crate) flaw: Flaw,
 }
 
+/// An owner epoch after the first one.
+const SECOND: u32 = 2;
+
 impl Stage {
     pub(crate) fn new() -> Self {
-        let pinned = |ccs, role| {
-            OwnCredential::pinned(IDENTITY, &Pinned::from_ccs(ccs, role, Domain::Test, &Memo).unwrap()).unwrap()
-        };
+        let operator = pinned(identities::raw_operator_ccs(), Role::Operator);
+        Self::with(operator, identities::raw_operator_key())
+    }
+
+    /// Another operator.
+    pub(crate) fn of_donor() -> Self {
+        let operator = OwnCredential::chain(IDENTITY, &identities::operator_chain()).unwrap();
+        Self::with(operator, identities::operator_key())
+    }
+
+    fn with(operator: OwnCredential, key: &[u8; 32]) -> Self {
         let own = pinned(identities::raw_device_ccs(), Role::Device);
         let name = "IOT-0001-0000-0002".parse().unwrap();
         let introduction = Introduction::VoucherLast { request: false };
-        let operator = pinned(identities::raw_operator_ccs(), Role::Operator);
         Self {
             device: device::Config::new(own, name, Domain::Test, introduction),
             operator: operator::Config {
@@ -65,7 +79,7 @@ impl Stage {
                 ..operator::Config::new(operator, Domain::Test)
             },
             device_keys: MemoKeys::new(IDENTITY, identities::raw_device_key()),
-            operator_keys: MemoKeys::new(IDENTITY, identities::raw_operator_key()),
+            operator_keys: MemoKeys::new(IDENTITY, key),
             device_anchors: identities::device_anchors(),
             operator_anchors: identities::operator_anchors(),
             storage: Home::storage_key().unwrap(),
@@ -76,8 +90,19 @@ impl Stage {
 
     /// The maker's word that the operator owns the device.
     pub(crate) fn voucher(&self) -> Vec<u8> {
-        let key = remote_provisioning::store::KeyStore::public_key(&self.operator_keys, IDENTITY).unwrap();
-        maker::voucher(&self.device.name, &key).unwrap()
+        maker::voucher(&self.device.name, &self.operator_keys.public_key(IDENTITY).unwrap()).unwrap()
+    }
+
+    /// And the operator's, that from now on this one does.
+    fn voucher_for(&self, next: &Self) -> Vec<u8> {
+        let next = next.thumbprint();
+        let sign = |message: &[u8]| self.operator_keys.sign(IDENTITY, message);
+        let own = self.operator_keys.public_key(IDENTITY).unwrap();
+        voucher::extend(&self.voucher(), &own, &next, SECOND, Domain::Test, sign, &Memo).unwrap()
+    }
+
+    fn thumbprint(&self) -> Hash {
+        self.operator_keys.public_key(IDENTITY).unwrap().thumbprint(&Memo)
     }
 
     fn with_platform<T>(
@@ -199,6 +224,8 @@ pub(crate) struct World {
     store: Rc<MemoryStore>,
     device: Option<Run>,
     pub(crate) office: Office,
+    /// The operator that the device is with before a transfer: it only lets go.
+    donor: Option<Rc<Office>>,
     sessions: Vec<Session>,
     /// Every message that was ever sent: nothing is sure to be gone.
     sent: Vec<(u8, Role, Rc<Vec<u8>>)>,
@@ -248,6 +275,7 @@ impl World {
             store: Rc::new(MemoryStore::new()),
             device: None,
             office,
+            donor: None,
             sessions: Vec::new(),
             sent: Vec::new(),
             past: Vec::new(),
@@ -268,9 +296,45 @@ impl World {
         world
     }
 
+    /// The same device, with an owner that the one before has named.
+    pub(crate) fn handed_on(&self, donor: &Stage, stage: &Stage, mut office: Office) -> Self {
+        let mut before = self.office.clone();
+        before.note(What::Released(Released { next: stage.thumbprint(), owner_epoch: SECOND }));
+        office.voucher = Rc::new(donor.voucher_for(stage));
+        Self { office, donor: Some(Rc::new(before)), ..self.clone() }
+    }
+
+    /// The donor lets go, on the device's receipt that it uses a credential of its next owner.
+    fn let_go(&mut self, stage: &Stage) -> bool {
+        let Some(donor) = self.donor.as_mut().filter(|donor| donor.account.active().is_some()) else { return false };
+        let key = stage.device_keys.public_key(IDENTITY).unwrap();
+        let device = maker::raw_device_id().unwrap();
+        for entry in &self.office.ever {
+            let (What::Ended(Signed { proof, .. }) | What::Recovered(Recovered { proof, .. })) = &entry.what else {
+                continue;
+            };
+            let Some(receipt) = proof.receipts.last() else { continue };
+            let Ok(mut task) = Task::handed_on(&device, &donor.account, receipt, (&key, Domain::Test), &Memo) else {
+                continue;
+            };
+            let donor = Rc::make_mut(donor);
+            while let Some(question) = task.poll() {
+                let answer = match donor.answer(&question) {
+                    Reply::Logged(result) => Answer::Logged(result),
+                    Reply::CoreReady(result) => Answer::CoreReady(result),
+                    _ => unreachable!("tasks write to log and core"),
+                };
+                task.answer(answer, &Memo).unwrap();
+            }
+            return true;
+        }
+        false
+    }
+
     /// What is durable.
     pub(crate) fn durable(&self) -> Hash {
-        Memo.sha256(&[&self.store.fingerprint(), &self.office.hash()])
+        let donor = self.donor.as_ref().map_or([0; 32], |donor| donor.hash());
+        Memo.sha256(&[&self.store.fingerprint(), &self.office.hash(), &donor])
     }
 
     pub(crate) fn hash(&self) -> Hash {
@@ -516,6 +580,10 @@ impl World {
             let _ = next.office.log(&entry);
             all.push((format!("entry {} is durable now", entry.number), next));
         }
+        let mut next = self.clone();
+        if next.let_go(stage) {
+            all.push(("the donor lets go".to_owned(), next));
+        }
         if self.budget.restores > 0 {
             for entries in 0..self.office.log.len() {
                 let mut next = self.clone();
@@ -541,7 +609,7 @@ impl World {
             let mut next = self.clone();
             let mut memory = copy(&self.store);
             if let Ok(Some(held)) = in_use(&memory)
-                && let Some(vector) = next.office.challenge(&held.id.supi)
+                && let Some(vector) = next.challenge(&held.id.supi)
                 && let Ok(Aka::Success(_)) = authenticate(&vector.challenge, &mut memory, &mut SoftUsim)
             {
                 next.store = Rc::new(memory);
@@ -612,14 +680,20 @@ impl World {
 
     // ------------------------------------------------------------------------------------------ what has to hold
 
+    /// A challenge from whichever core knows the SUPI.
+    fn challenge(&mut self, supi: &Supi) -> Option<Box<Vector>> {
+        let vector = self.office.challenge(supi);
+        vector.or_else(|| self.donor.as_mut().and_then(|donor| Rc::make_mut(donor).challenge(supi)))
+    }
+
     /// Whether a device with credentials is served, and no challenge is taken twice.
     fn is_served(&self) -> Result<bool, String> {
-        let mut office = self.office.clone();
+        let mut world = self.clone();
         let mut memory = copy(&self.store);
         for _ in 0..2 {
             let held = in_use(&memory).map_err(|error| error.to_string())?;
             let Some(held) = held else { return Ok(false) };
-            if let Some(vector) = office.challenge(&held.id.supi) {
+            if let Some(vector) = world.challenge(&held.id.supi) {
                 let answer = authenticate(&vector.challenge, &mut memory, &mut SoftUsim);
                 if let Ok(Aka::Success(keys)) = &answer
                     && keys.res == vector.keys.res
@@ -704,6 +778,7 @@ impl World {
             let ended = world.office.is_ended();
             world.goal = match held {
                 None if !ended => Goal::Provision,
+                Some(_) if world.donor.is_some() && world.office.account.active().is_none() => Goal::Transfer,
                 _ => Goal::Query,
             };
             world = world.start(stage).map_err(|error| format!("agreement: the device does not start: {error}"))?;
@@ -720,6 +795,10 @@ impl World {
                 _ => false,
             };
             if done {
+                let gone = world.let_go(stage);
+                if self.donor.as_ref().is_some_and(|donor| donor.account.active().is_some()) && !gone {
+                    return Err("agreement: the donor is not to let go".to_owned());
+                }
                 let served = world.office.is_ended() || world.is_served()?;
                 return if served { Ok(persons) } else { Err("agreement, and no service".to_owned()) };
             }
@@ -728,7 +807,7 @@ impl World {
                 persons += 1;
                 // The device that comes next is taken as it is.
                 if held.is_some() {
-                    world.goal = Goal::Rekey;
+                    world.goal = if world.donor.is_some() { Goal::Transfer } else { Goal::Rekey };
                     world = world.start(stage).map_err(|error| format!("agreement: {error}"))?;
                     world.finish(stage);
                 }

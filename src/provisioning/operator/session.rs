@@ -230,7 +230,9 @@ impl Session {
             }
             (Operation::Transfer, Some(_), None) => true,
             // A person said that the device is to be taken as it is.
-            (Operation::Provision, None, Some(_)) | (Operation::Rekey, Some(_), None) => self.account.cleaned(),
+            (Operation::Provision, None, Some(_))
+            | (Operation::Rekey, Some(_), None)
+            | (Operation::Transfer, Some(_), Some(_)) => self.account.cleaned(),
             _ => return Err(Code::WrongOperation),
         };
         // Something is prepared, says the log, and the device says that nothing is.
@@ -415,7 +417,8 @@ impl Session {
                 epoch,
                 package_hash,
                 owner_epoch,
-                voucher_head: self.visitor.state.voucher_head,
+                // What is only prepared may be of the next owner.
+                voucher_head: self.visitor.state.voucher_head.filter(|_| event == Event::Activated),
                 grant,
                 fingerprint,
                 request: self.seen(),

@@ -152,12 +152,12 @@ fn lost_repeated_and_late_messages_and_crashes() {
 
 #[test]
 fn a_core_that_fails_or_does_not_say_what_it_did() {
-    search_all("core", Budget { starts: 2, failures: 1, ..NOTHING });
+    search_all("core", Budget { starts: 3, failures: 1, ..NOTHING });
 }
 
 #[test]
 fn a_write_that_is_torn() {
-    search_all("torn write", Budget { starts: 2, torn: 1, ..NOTHING });
+    search_all("torn write", Budget { starts: 3, torn: 1, ..NOTHING });
 }
 
 #[test]
@@ -172,17 +172,17 @@ fn a_flash_that_is_set_back() {
 
 #[test]
 fn attaches_that_fail() {
-    search_all("fallback", Budget { starts: 2, fallbacks: 2, ..NOTHING });
+    search_all("fallback", Budget { starts: 3, fallbacks: 2, ..NOTHING });
 }
 
 #[test]
 fn attaches_in_between() {
-    search_all("attach", Budget { starts: 2, attaches: 1, ..NOTHING });
+    search_all("attach", Budget { starts: 3, attaches: 1, ..NOTHING });
 }
 
 #[test]
 fn a_revocation_at_any_moment() {
-    search_all("revocation", Budget { starts: 2, revocations: 1, ..NOTHING });
+    search_all("revocation", Budget { starts: 3, revocations: 1, ..NOTHING });
 }
 
 // Seeded faults: each of them has to be found.

@@ -25,7 +25,7 @@ use super::{
     log::{Barred, Leftover, LogEntry, Offered, Proof, Recovered, Released, Seen, Signed, What},
     message::{Operation, Standing, Verdict},
     question::Visitor,
-    receipt::{Event, Fault, Head, History, Receipt},
+    receipt::{self, Event, Fault, Head, History, Receipt},
     watch::{Alarm, Refusal, Watch},
 };
 use crate::{
@@ -59,6 +59,7 @@ pub struct Account {
     released: Option<Released>,
     wanted: Option<Operation>,
     cleaned: bool,
+    restored: bool,
 }
 
 /// A transaction that is not over.
@@ -206,13 +207,21 @@ impl Account {
         let account = Self { watch: self.watch.admit(visitor, erased)?, ..self.clone() };
         let (history, proof) = self.hand_in(visitor, crypto)?;
         let last = visitor.state.last_receipt;
-        // Receipts that were acknowledged and then lost: the log was restored, and takes up the line where it is.
         let line = match history.head.hash == last {
-            true => Line { sequence: Some(history.head.sequence), hash: last },
-            false if visitor.receipts.is_empty() => Line { sequence: None, hash: last },
-            false => return Err(Refusal::Alarm(Alarm::Receipts)),
+            // Up to the last one: what is shown is where the device stands, and not where it once stood.
+            true if visitor.receipts.last().is_none_or(|entry| receipt::end(entry, crypto) == last) => {
+                Line { sequence: Some(history.head.sequence), hash: last }
+            }
+            // Receipts that were acknowledged and then lost, or acknowledged elsewhere: the line is taken up where it is.
+            false if visitor.receipts.is_empty() && self.may_begin_later() => Line { sequence: None, hash: last },
+            _ => return Err(Refusal::Alarm(Alarm::Receipts)),
         };
         Ok(Admitted { account, proof, receipts: history.receipts, line })
+    }
+
+    /// Whether the log has lost receipts, or the first ones went to another operator.
+    const fn may_begin_later(&self) -> bool {
+        self.restored || self.receipts.sequence == 0
     }
 
     fn hand_in(&self, visitor: &Visitor, crypto: &dyn Crypto) -> Result<(History, Option<Proof>), Refusal> {
@@ -220,10 +229,12 @@ impl Account {
         let (entries, key) = (|| visitor.receipts.iter().map(Vec::as_slice), visitor.device.public_key());
         match history.extend(entries(), key, crypto) {
             Ok(()) => {}
-            Err(Fault::Gap { .. }) => {
+            Err(Fault::Gap { .. }) if self.may_begin_later() => {
                 history = History::from_first(entries(), key, crypto).map_err(|_| Refusal::Alarm(Alarm::Receipts))?;
             }
-            Err(Fault::Fork { .. } | Fault::NotAuthentic { .. }) => return Err(Refusal::Alarm(Alarm::Receipts)),
+            Err(Fault::Gap { .. } | Fault::Fork { .. } | Fault::NotAuthentic { .. }) => {
+                return Err(Refusal::Alarm(Alarm::Receipts));
+            }
         }
         let receipts = visitor.receipts.iter().cloned().map(Into::into).collect();
         let proof = (history.head != self.receipts).then_some(Proof { receipts, head: history.head });
@@ -260,9 +271,10 @@ impl Account {
 
     /// Takes in what the log has and this account does not: after a crash, or to make an account from its log.
     ///
-    /// A log that was restored from an older state makes an older account, and what it lacks of credentials is learned from
-    /// the device and the core. What nobody else knows is lost: bar again what was barred since. No session from before goes
-    /// on then: stop the servers first, and give [`Seal`](crate::edhoc::Seal) another key.
+    /// A log that was restored from an older state makes an older account. Note [`What::Restored`] on every device then, and
+    /// on those that come and are not in the log at all: what it lacks of credentials is learned from the device and the core,
+    /// which for an account that is said to be whole would be an alarm. What nobody else knows is lost: bar again what was
+    /// barred since. No session from before goes on: stop the servers first, and give [`Seal`](crate::edhoc::Seal) another key.
     ///
     /// # Errors
     /// As [`Account::apply`], for the first entry that does not follow.
@@ -295,6 +307,10 @@ impl Account {
                 self.ended(signed)
             }
             What::Recovered(recovered) => self.recovered(recovered),
+            What::Restored => {
+                self.restored = true;
+                Ok(())
+            }
             What::Received(proof) => {
                 self.receipts = proof.head;
                 Ok(())
@@ -326,11 +342,17 @@ impl Account {
                     return Err(Conflict::Contradiction);
                 }
                 self.let_go();
-                self.standing = Standing::Retired;
+                self.standing = match self.standing {
+                    Standing::RevokedUnreachable | Standing::Revoked => Standing::Revoked,
+                    _ => Standing::Retired,
+                };
+                // If it comes back, it has been in other hands: what it holds and what it has signed was theirs.
+                self.watch.erase();
+                self.restored = true;
                 Ok(())
             }
             What::Released(released) => {
-                if released.owner_epoch <= self.watch.owner_epoch() || self.open.is_some() {
+                if released.owner_epoch <= self.watch.owner_epoch() {
                     return Err(Conflict::Contradiction);
                 }
                 self.released = Some(*released);
@@ -410,6 +432,7 @@ impl Account {
     }
 
     fn ended(&mut self, signed: &Signed) -> Result<(), Conflict> {
+        self.restored = false;
         match signed.event {
             Event::Activated => {
                 // A device activates what it was told to: if the log does not know of that, it was restored.
@@ -570,6 +593,11 @@ impl Account {
     /// What the operator would like the device to ask for.
     pub const fn wanted(&self) -> Option<Operation> {
         self.wanted
+    }
+
+    /// Whether the log may lack what the device and the core know: it was restored, and no transaction has ended since.
+    pub const fn restored(&self) -> bool {
+        self.restored
     }
 
     /// Whether a person has looked, and the device was not here since.

@@ -161,7 +161,11 @@ impl Campaign {
         let given_up = self.failed.iter().position(|(failed, outcome)| failed == device && *outcome == Outcome::Silent);
         if self.under_way.remove(device).is_none() {
             let Some(place) = given_up else { return };
-            self.failed.swap_remove(place);
+            self.failed.remove(place);
+            // Those that a person has looked at come first.
+            if u32::try_from(place).is_ok_and(|place| place < self.forgiven) {
+                self.forgiven = self.forgiven.saturating_sub(1);
+            }
         }
         match outcome {
             Outcome::Done => self.done = self.done.saturating_add(1),

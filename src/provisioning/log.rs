@@ -53,6 +53,9 @@ pub enum What {
     Ended(Signed),
     /// The log lost a transaction (it was restored from an older state), and device and core agree about it.
     Recovered(Recovered),
+    /// The log was restored from an older state, and may lack what the device and the core know: see
+    /// [`Account::replay`](crate::provisioning::Account::replay).
+    Restored,
     /// Receipts that the device handed in, and nothing else.
     Received(Proof),
     /// The core does not accept this SUPI any more, which another one has replaced.

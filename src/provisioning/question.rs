@@ -56,7 +56,7 @@ pub enum Question {
     /// more**, from no session: it is going to be called off. Answer [`Answer::CoreHolds`] with the
     /// [fingerprint](crate::credential::fingerprint).
     ReadCore(UpTo),
-    /// The log lost a credential. Has the core got it? Answer [`Answer::Recovered`].
+    /// The log lost a credential. Has the core got it, for this device? Answer [`Answer::Recovered`].
     Recover(Lost),
     /// Bar what the core has under this SUPI, up to this epoch: it accepts none of that from now on, and forgets none. What it
     /// does not know, it is to bar from the moment on in which it does: a credential may be on its way. Answer
@@ -92,9 +92,11 @@ pub struct Wish {
     pub current: Option<Supi>,
 }
 
-/// A credential that the log has lost, and the device has signed for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A credential that the log has lost, and the device says it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lost {
+    /// The device. **What the core has of any other is none of its business**: it knows no secret of that, and could name it.
+    pub device: DeviceId,
     /// The transaction that `supi_hash` was made with.
     pub txn: Txn,
     /// The epoch of the credential.
@@ -161,6 +163,8 @@ pub struct Admission {
 /// A credential for the core network (UDM, HSS, AuC).
 #[derive(Debug)]
 pub struct CoreCredential {
+    /// The device that has it. Keep it beside the credential, for [`Question::Recover`].
+    pub device: DeviceId,
     /// The subscription.
     pub supi: Supi,
     /// The epoch: the core's entry must not go back to an older one. Keep it beside the credential, for

@@ -166,7 +166,13 @@ pub fn summarise(
     Summary { domain, from, to, previous, last: crypto.sha256(&[second]) }.sign(sign)
 }
 
-/// The payload of an entry that this device has made itself.
+/// The hash that the next entry has to name, if this is one. For entries that were verified.
+pub(super) fn end(entry: &[u8], crypto: &dyn Crypto) -> Option<Hash> {
+    let summary = wire::decode::<Summary>(own(entry).ok()?);
+    Some(summary.map_or_else(|_| crypto.sha256(&[entry]), |summary| summary.last))
+}
+
+/// The payload of an entry that this device has made itself, or that was verified.
 fn own(entry: &[u8]) -> Result<&[u8], Backend> {
     wire::decode::<Sign1<'_>>(entry).map(|entry| entry.unverified()).map_err(|_| Backend::Store)
 }

@@ -87,7 +87,8 @@ impl Task {
             Standing::InService => None,
             _ => return Err(Misuse::NotNow("there is nothing to reinstate").into()),
         };
-        let admit = supis(account)?.into_iter().map(Step::Admit);
+        // Whatever was barred under it: also what was on its way then, and has come to nothing since.
+        let admit = supis(account)?.into_iter().map(|it| Step::Admit(UpTo { epoch: account.epoch(), ..it }));
         Ok(Self::new(device, account, log.into_iter().chain(admit)))
     }
 
@@ -119,11 +120,8 @@ impl Task {
     /// names it under this owner epoch, leaves the house.
     ///
     /// # Errors
-    /// [`Misuse::NotNow`] while a transaction is open; [`Misuse::Parameter`] if the owner epoch does not grow.
+    /// [`Misuse::Parameter`] if the owner epoch does not grow.
     pub fn hand_on(device: &DeviceId, account: &Account, next: Hash, owner_epoch: u32) -> Result<Self, Error> {
-        if account.open().is_some() {
-            return Err(Misuse::NotNow("a transaction is open").into());
-        }
         if owner_epoch <= account.watch().owner_epoch() {
             return Err(Misuse::Parameter("owner epochs only grow").into());
         }

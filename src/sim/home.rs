@@ -313,7 +313,8 @@ impl Home {
         let held = self
             .core
             .iter()
-            .find(|(supi, held)| held.epoch == lost.epoch && supi_hash(&lost.txn, supi, &RustCrypto) == lost.supi_hash);
+            .filter(|(_, held)| (&held.device, held.epoch) == (&lost.device, lost.epoch))
+            .find(|(supi, _)| supi_hash(&lost.txn, supi, &RustCrypto) == lost.supi_hash);
         let supi = held.map(|(supi, _)| *supi)?;
         Some((supi, self.fingerprint(&supi)?))
     }
@@ -340,6 +341,9 @@ impl Home {
             *account = Account::default();
             let own = log.iter().filter(|entry| entry.device == *device);
             account.replay(own, &RustCrypto).expect("what was applied once");
+            let entry = account.entry(device, What::Restored);
+            account.apply(&entry, &RustCrypto).expect("what follows on anything");
+            self.log.push(entry.to_cbor().expect("memory"));
         }
     }
 

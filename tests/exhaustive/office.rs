@@ -169,7 +169,8 @@ impl Office {
             }
             Question::Recover(lost) => {
                 let found = self.core.iter().find(|(supi, held)| {
-                    held.credential.epoch == lost.epoch && supi_hash(&lost.txn, supi, &Memo) == lost.supi_hash
+                    (&held.credential.device, held.credential.epoch) == (&lost.device, lost.epoch)
+                        && supi_hash(&lost.txn, supi, &Memo) == lost.supi_hash
                 });
                 Reply::Recovered(found.map(|(supi, _)| (*supi, self.fingerprint(supi).unwrap())))
             }
@@ -317,6 +318,7 @@ impl Office {
         self.account = Account::default();
         let log: Vec<LogEntry> = self.log.iter().map(|entry| LogEntry::clone(entry)).collect();
         self.account.replay(&log, &Memo).unwrap();
+        self.note(What::Restored);
     }
 
     /// What tells two offices apart.

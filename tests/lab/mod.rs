@@ -625,6 +625,7 @@ pub(crate) fn logged(what: &What) -> &'static str {
         What::Ended(signed) if signed.event == Event::Aborted => "aborted",
         What::Ended(_) => "erased",
         What::Recovered(_) => "recovered",
+        What::Restored => "restored",
         What::Received(_) => "received",
         What::Cleared(_) => "cleared",
         What::Barred(_) => "barred",

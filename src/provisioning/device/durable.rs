@@ -151,10 +151,10 @@ impl Signer<'_> {
         Ok(())
     }
 
-    /// `held` in as many bytes at most, or in one entry.
+    /// `held` in as many bytes at most, or in two entries: the last one stays as it is, for a resume goes by it.
     pub(super) fn fit(&self, held: &[Vec<u8>], bytes: usize) -> Result<Vec<Vec<u8>>, Backend> {
         let mut held = held.to_vec();
-        while held.len() > 1 && (held.len() > MAX_RECEIPTS || len(&held) > bytes) {
+        while held.len() > 2 && (held.len() > MAX_RECEIPTS || len(&held) > bytes) {
             self.fold(&mut held)?;
         }
         Ok(held)

@@ -149,7 +149,7 @@ impl Session {
             return Ok(if self.over { Step::End } else { Step::Refuse(Code::Conflict) });
         }
         // It is not this operator's, and stays beside what the transaction is about: a transfer.
-        if self.core == Core::Recovered(None) && self.shown.is_some() && self.lost(crypto).is_some() {
+        if self.core == Core::Recovered(None) && self.shown.is_some() && self.unknown(crypto).is_some() {
             self.foreign = true;
             self.core = Core::Silent;
         }
@@ -165,8 +165,8 @@ impl Session {
             let later = self.core == Core::Lacks(Code::Conflict);
             return if later { self.end_of(deal) } else { self.activated(deal) };
         }
-        if let Some(lost) = self.lost(crypto) {
-            return Ok(self.found_again(lost));
+        if let Some(lost) = self.unknown(crypto) {
+            return Ok(if self.account.restored() { self.found_again(lost) } else { Step::Refuse(Code::Conflict) });
         }
         let Some(shown) = &self.shown else {
             return if self.is_barred_for_good() { self.erase() } else { Ok(self.wish(crypto)) };
@@ -184,9 +184,13 @@ impl Session {
                 Ok(self.close())
             }
             (Event::Activated, Known::Nothing) => self.recover(shown, crypto),
-            (Event::Aborted, Known::Open(Stage::Offered | Stage::Prepared) | Known::Nothing) => {
-                Ok(self.decide(Verdict::Abort))
-            }
+            // Nobody has told it to, says the log. If that was restored, the core does not have it.
+            (Event::Aborted, Known::Open(Stage::Offered | Stage::Prepared)) => match self.core {
+                Core::Silent => self.read(self.account.open().ok_or(Backend::Store)?),
+                Core::Lacks(_) => Ok(self.decide(Verdict::Abort)),
+                _ => Ok(Step::Refuse(Code::Conflict)),
+            },
+            (Event::Aborted, Known::Nothing) if self.may_lack() => Ok(self.decide(Verdict::Abort)),
             (Event::Aborted, Known::Open(Stage::Aborted)) => {
                 Ok(Step::Log(Box::new(What::Ended(self.signed(&self.visitor.txn, Event::Aborted)))))
             }
@@ -262,8 +266,16 @@ impl Session {
         }
     }
 
-    /// A transaction that is open, and the device has it behind it: its last word was lost here.
+    /// Whether the device may know of more than the log does: else what it says without a signature counts for nothing.
+    const fn may_lack(&self) -> bool {
+        self.account.restored() || self.account.cleaned()
+    }
+
+    /// A transaction that is open, and the device has it behind it: the log has lost its last word.
     fn overtaken_deal(&self, crypto: &dyn Crypto) -> Option<&Deal> {
+        if !self.may_lack() {
+            return None;
+        }
         let overtaken = |deal: &&Deal| {
             let other = !deal.is_about(&self.visitor.txn);
             other && deal.stage != Stage::Aborted && self.is_in_use(&deal.credential, crypto)
@@ -271,19 +283,21 @@ impl Session {
         self.account.open().filter(overtaken)
     }
 
-    /// The credential that the device uses, if the log has lost it.
-    fn lost(&self, crypto: &dyn Crypto) -> Option<Lost> {
+    /// The credential that the device says it uses, if the log knows nothing of it.
+    fn unknown(&self, crypto: &dyn Crypto) -> Option<Lost> {
         let Visitor { state, txn, operation, .. } = &self.visitor;
         // What it has signed since is what counts.
         let signed = self.shown.as_ref().map(|shown| shown.event);
         let signed = matches!(signed, Some(Event::Activated | Event::Erased));
         let deal = self.account.open().filter(|deal| deal.is_about(txn)).map(|deal| deal.operation);
         let transfer = *operation == Operation::Transfer || deal == Some(Operation::Transfer);
-        let others = self.foreign || (transfer && self.account.active().is_none());
+        // A device comes with what another operator has given it.
+        let others = self.account.active().is_none() && (transfer || !self.account.restored());
         let known = self.account.active().is_some_and(|active| self.is_in_use(active, crypto));
         let (epoch, supi_hash) = state.active.zip(state.supi_hash)?;
-        let lost = !known && !signed && !others && self.package.is_none() && !self.account.cleaned();
-        lost.then_some(Lost { txn: *txn, epoch, supi_hash })
+        let unknown =
+            !known && !signed && !others && !self.foreign && self.package.is_none() && !self.account.cleaned();
+        unknown.then(|| Lost { device: self.visitor.device.device_id(), txn: *txn, epoch, supi_hash })
     }
 
     /// The core has it, and so it is the device's.
@@ -312,11 +326,9 @@ impl Session {
 
     fn prepared(&self, known: Known, shown: &Receipt, crypto: &dyn Crypto) -> Result<Step, Error> {
         Ok(match known {
+            Known::Open(Stage::Offered | Stage::Prepared) if self.is_refuted() => self.decide(Verdict::Abort),
             Known::Open(Stage::Offered) => {
                 Step::Log(Box::new(What::Prepared(self.signed(&self.visitor.txn, Event::Prepared))))
-            }
-            Known::Open(Stage::Prepared) if self.package.as_ref().is_some_and(|package| package.refuted) => {
-                self.decide(Verdict::Abort)
             }
             Known::Open(Stage::Prepared) => match self.core {
                 Core::Accepts => self.decide(Verdict::Commit),
@@ -329,6 +341,11 @@ impl Session {
             Known::Nothing => self.recover(shown, crypto)?,
             Known::Ended(_) => Step::Refuse(Code::Conflict),
         })
+    }
+
+    /// Whether the device has shown that it has another K.
+    fn is_refuted(&self) -> bool {
+        self.package.as_ref().is_some_and(|package| package.refuted)
     }
 
     /// The device uses the credential of this transaction.
@@ -406,6 +423,9 @@ impl Session {
 
     fn recover(&self, shown: &Receipt, crypto: &dyn Crypto) -> Result<Step, Error> {
         let Receipt { txn, event, supi_hash, epoch, package_hash, owner_epoch, grant, .. } = *shown;
+        if !self.may_lack() {
+            return Ok(Step::Refuse(Code::Conflict));
+        }
         Ok(match self.core {
             Core::Recovered(Some((supi, _))) if receipt::supi_hash(&txn, &supi, crypto) != supi_hash => {
                 return Err(crate::error::Misuse::Parameter("the SUPI is not that of the lost transaction").into());
@@ -426,7 +446,7 @@ impl Session {
             }))),
             Core::Recovered(None) if event == Event::Prepared => self.decide(Verdict::Abort),
             Core::Recovered(None) => Step::Refuse(Code::Conflict),
-            _ => Step::Recover(Lost { txn, epoch, supi_hash }),
+            _ => Step::Recover(Lost { device: self.visitor.device.device_id(), txn, epoch, supi_hash }),
         })
     }
 
@@ -443,9 +463,9 @@ impl Session {
         }
     }
 
-    /// Whether the log was restored from an older state: what it says of this transaction is about an earlier offer.
+    /// Whether the log was restored: what it says of this transaction is about an earlier offer.
     fn is_behind(&self, shown: &Receipt) -> bool {
-        shown.epoch > self.account.epoch()
+        self.account.restored() && shown.epoch > self.account.epoch()
     }
 
     /// The credential that this transaction is about.
@@ -500,6 +520,7 @@ impl Session {
         let Deal { credential, wrapped, .. } = self.account.open().ok_or(Backend::Store)?;
         let wrapped = wrapped.as_ref().ok_or(Backend::Store)?;
         Ok(CoreCredential {
+            device: self.visitor.device.device_id(),
             supi: read(&credential.supi)?,
             epoch: credential.epoch,
             algorithm: Algorithm::Milenage,

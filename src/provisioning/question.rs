@@ -49,8 +49,8 @@ pub enum Question {
     /// [`Answer::Logged`] when it is; a [`Conflict`](super::account::Conflict) has the code to answer with otherwise.
     Log(Box<LogEntry>),
     /// Make the core network accept this credential, in place of one of a lower epoch that it has for the same SUPI. It has
-    /// it already: that is good. It has a higher one, or was [read](Question::ReadCore) for this one and did not have it: that
-    /// is [`Code::Conflict`]. Answer [`Answer::CoreReady`].
+    /// it already: that is good. It has a higher one, or was told to take this one no more (by [`Question::ReadCore`] or
+    /// [`Question::RemoveFromCore`]): that is [`Code::Conflict`]. Answer [`Answer::CoreReady`].
     PutIntoCore(Box<CoreCredential>),
     /// Which K does the core accept for this SUPI? If it is one of a lower epoch than this, **it must not take this one any
     /// more**, from no session: it is going to be called off. Answer [`Answer::CoreHolds`] with the
@@ -65,7 +65,8 @@ pub enum Question {
     /// Let the core accept it again. Answer [`Answer::CoreReady`].
     AdmitToCore(UpTo),
     /// Let the core forget what it has under this SUPI, up to this epoch: first what lets anybody authenticate, then the rest.
-    /// It has nothing, or something newer: that is good. Answer [`Answer::CoreReady`].
+    /// It has nothing, or something newer: that is good. **It must not take any of it again**: a server that was slow may
+    /// still come with it. So keep the epoch. Answer [`Answer::CoreReady`].
     RemoveFromCore(UpTo),
 }
 
@@ -181,8 +182,8 @@ pub struct CoreCredential {
 pub struct Reservation {
     /// Its SUPI.
     pub supi: Supi,
-    /// The epoch of what the core has under this SUPI, 0 if that is nothing: the new one comes after it, whatever the log
-    /// knows.
+    /// The highest epoch that the core has under this SUPI or must not take any more, 0 if there is none: the new one comes
+    /// after it, whatever the log knows.
     pub core_epoch: u32,
     /// When the device may rely on it. A device that has a credential already gets [`Activation::TwoPhase`] in any case.
     pub activation: Activation,

@@ -175,6 +175,7 @@ impl Home {
             }
             Question::RemoveFromCore(UpTo { supi, epoch }) => {
                 self.core.retain(|held, credential| *held != supi || credential.epoch > epoch);
+                self.withdraw(supi, epoch);
                 Answer::CoreReady(Ok(()))
             }
         }
@@ -299,10 +300,14 @@ impl Home {
     /// And what is not there now does not come later.
     fn read_core(&mut self, UpTo { supi, epoch }: &UpTo) -> Option<Hash> {
         if self.core.get(supi).is_none_or(|held| held.epoch < *epoch) {
-            let withdrawn = self.withdrawn.entry(*supi).or_default();
-            *withdrawn = (*epoch).max(*withdrawn);
+            self.withdraw(*supi, *epoch);
         }
         self.fingerprint(supi)
+    }
+
+    fn withdraw(&mut self, supi: Supi, epoch: u32) {
+        let withdrawn = self.withdrawn.entry(supi).or_default();
+        *withdrawn = epoch.max(*withdrawn);
     }
 
     fn fingerprint(&self, supi: &Supi) -> Option<Hash> {

@@ -162,8 +162,7 @@ impl Office {
             Question::ReadCore(_) if self.slip == Slip::NotReadBack => Reply::CoreHolds(None),
             Question::ReadCore(UpTo { supi, epoch }) => {
                 if self.core.get(supi).is_none_or(|held| held.credential.epoch < *epoch) {
-                    let withdrawn = self.withdrawn.entry(*supi).or_default();
-                    *withdrawn = (*epoch).max(*withdrawn);
+                    self.withdraw(*supi, *epoch);
                 }
                 Reply::CoreHolds(self.fingerprint(supi))
             }
@@ -185,6 +184,7 @@ impl Office {
             }
             Question::RemoveFromCore(UpTo { supi, epoch }) => {
                 self.core.retain(|held, subscriber| held != supi || subscriber.credential.epoch > *epoch);
+                self.withdraw(*supi, *epoch);
                 Reply::CoreReady(Ok(()))
             }
         }
@@ -299,6 +299,11 @@ impl Office {
 
     fn fingerprint(&self, supi: &Supi) -> Option<Hash> {
         self.core.get(supi).map(|held| credential::fingerprint(&held.credential.secrets.k, &Memo))
+    }
+
+    fn withdraw(&mut self, supi: Supi, epoch: u32) {
+        let withdrawn = self.withdrawn.entry(supi).or_default();
+        *withdrawn = epoch.max(*withdrawn);
     }
 
     /// The next challenge of the core, if it lets this SUPI in.

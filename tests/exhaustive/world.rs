@@ -756,12 +756,38 @@ impl World {
             && !erased
             && !self.tampered
         {
-            let agreed = (active.supi.as_str(), active.epoch) == (held.id.supi.as_str(), held.id.epoch);
+            let agreed = (active.supi.as_str(), active.epoch) == (held.id.supi.as_str(), held.id.epoch)
+                && self.package() == Some((active.package_hash, active.owner_epoch));
             if !agreed && !self.restored {
                 return Err(format!("I6: the device says {held:?}, the operator {active:?}"));
             }
         }
-        Ok(())
+        self.is_known()
+    }
+
+    /// The package that the device's credential came in, and the owner epoch: as its record has them.
+    fn package(&self) -> Option<(Hash, u32)> {
+        let record: Value = ciborium::from_reader(&*self.store.record().unwrap()?).unwrap();
+        let active = record.as_map()?.iter().find(|(key, _)| *key == Value::from(4))?.1.as_array()?;
+        let owner_epoch = active.get(6)?.as_array()?.first()?.as_integer()?;
+        Some((active.get(5)?.as_bytes()?.as_slice().try_into().ok()?, owner_epoch.try_into().ok()?))
+    }
+
+    /// Whether the operator knows of all that its core has: what it does not know nobody can bar.
+    fn is_known(&self) -> Result<(), String> {
+        let account = &self.office.account;
+        let credentials = account.active().into_iter().chain(account.open().map(|deal| &deal.credential));
+        let known: Vec<_> = credentials
+            .map(|credential| (credential.supi.as_str(), credential.epoch))
+            .chain(account.leftovers().iter().map(|it| (it.supi.as_str(), it.epoch)))
+            .collect();
+        let stray = self.office.core.iter().find(|(supi, held)| {
+            !known.iter().any(|(known, epoch)| *known == supi.as_str() && *epoch >= held.credential.epoch)
+        });
+        match stray {
+            Some((supi, _)) if !self.restored => Err(format!("stray: the core has {supi}, and nobody knows")),
+            _ => Ok(()),
+        }
     }
 
     /// From here on everybody is honest and nothing is lost: both come to the same. How often a person had to look.

@@ -10,6 +10,8 @@
     reason = "a test that goes wrong here should stop"
 )]
 
+mod claims;
+#[path = "../lab/mod.rs"]
 mod lab;
 
 use std::sync::LazyLock;
@@ -1168,74 +1170,6 @@ fn only_the_devices_own_confirm_confirms() {
 
 /// Whoever cannot show one line of receipts is not the device that it was.
 const SET_BACK: Error = Error::Declined(Code::Quarantined);
-
-#[test]
-fn only_a_receipt_for_what_is_in_use_resumes() {
-    /// A device that has installed and asks to go on.
-    struct Claim {
-        txn: Txn,
-        receipt: Receipt,
-        state: DeviceState,
-        /// Receipts before this one.
-        earlier: Vec<Vec<u8>>,
-        key_of_operator: bool,
-        omit: bool,
-        other_head: bool,
-    }
-    type Change = fn(&mut Claim);
-    let cases: Vec<(&str, Change, Option<Error>)> = vec![
-        ("honest", |_| {}, None),
-        ("with something else before it", |claim| claim.earlier.push(b"x".into()), Some(SET_BACK)),
-        ("no receipt", |claim| claim.omit = true, Some(DECLINED)),
-        ("another txn", |claim| claim.txn = [9; 16], Some(DECLINED)),
-        ("nothing in use", |claim| claim.state.active = None, Some(DECLINED)),
-        ("another epoch in use", |claim| claim.state.active = Some(2), Some(DECLINED)),
-        ("another last receipt", |claim| claim.other_head = true, Some(SET_BACK)),
-        ("another owner", |claim| claim.state.owner_epoch = 2, Some(DECLINED)),
-        ("another voucher", |claim| claim.state.voucher_head = Some([1; 32]), Some(DECLINED)),
-        ("a receipt of another owner", |claim| claim.receipt.owner_epoch = 2, Some(DECLINED)),
-        ("a receipt of another txn", |claim| claim.receipt.txn = [9; 16], Some(DECLINED)),
-        ("a receipt of another domain", |claim| claim.receipt.domain = Domain::Production, Some(DECLINED)),
-        ("a receipt of another SUPI", |claim| claim.receipt.supi_hash[0] ^= 1, Some(DECLINED)),
-        ("a receipt of another epoch", |claim| claim.receipt.epoch += 1, Some(DECLINED)),
-        ("a receipt of another package", |claim| claim.receipt.package_hash[0] ^= 1, Some(DECLINED)),
-        ("a receipt under another key", |claim| claim.key_of_operator = true, Some(SET_BACK)),
-    ];
-    for (at, change, expected) in cases {
-        let mut lab = Lab::voucher_last(8);
-        let it = install(&mut lab, [7; 16]); // And `confirm` is lost.
-        let state = DeviceState {
-            active: Some(it.receipt.epoch),
-            owner_epoch: 1,
-            voucher_head: Some(outline(&voucher(), &RustCrypto).unwrap().head),
-            ..request().state
-        };
-        let (txn, receipt) = (it.txn, it.receipt);
-        let mut claim =
-            Claim { txn, receipt, state, earlier: vec![], key_of_operator: false, omit: false, other_head: false };
-        change(&mut claim);
-        let keys = if claim.key_of_operator { &lab.operator_keys } else { &lab.device_keys };
-        let receipt = claim.receipt.sign(|message| keys.sign(IDENTITY, message)).unwrap();
-        claim.state.last_receipt = Some(if claim.other_head { [1; 32] } else { RustCrypto.sha256(&[&receipt]) });
-        let receipts = claim.earlier.iter().chain([&receipt]).map(Vec::as_slice).collect();
-        let request = Request {
-            txn: claim.txn,
-            operation: Operation::Resume,
-            counter: Counter { request: 2, retry: 0 },
-            state: claim.state,
-            receipts: (!claim.omit).then_some(receipts),
-            ..request()
-        };
-        let asked = ask(&mut lab, &[ours(&wire::encode(&request))]);
-        assert_eq!(asked.finished, [expected.map_or(Ok(()), Err)], "{at}");
-        let confirmed = lab.logged().contains(&"confirmed");
-        assert_eq!(confirmed, expected.is_none(), "{at}");
-        let mut message = asked.handshake.read(&asked.answer, &RustCrypto).unwrap();
-        let told = message.ead().take(EAD_LABEL).unwrap().value.unwrap().to_vec();
-        let told: Offer<'_> = wire::decode(&told).unwrap();
-        assert_eq!(matches!(told, Offer::Status(Status { acknowledged: 1, .. })), expected.is_none(), "{at}");
-    }
-}
 
 #[test]
 fn an_error_is_never_answered_with_an_error() {

@@ -22,8 +22,10 @@
 //! the granter would have signed one thing and the receipt would tell of another, and nobody could say which of them is
 //! paid for.
 //!
-//! **One use.** `iss` and `cti` together name a grant. Whether it was used can only be known where all servers look:
-//! [`Granted::first_use`] wants to hear it before it gives out the profile.
+//! **One use.** `iss` and `cti` together name a grant. It is used when the device has signed that it uses a credential that
+//! came of it ([`Event::Activated`](crate::provisioning::receipt::Event::Activated), in the log): an answer that was lost uses
+//! up nothing, and the device it is for has one such transaction at a time. Whether that has happened can only be known where
+//! all servers look: [`Granted::first_use`] wants to hear it before it gives out the profile.
 
 use alloc::vec::Vec;
 
@@ -300,8 +302,9 @@ impl Granted {
         self.permit.iss()
     }
 
-    /// Names the grant among those of the granter, 8 to 16 bytes. Make it durable that it was used, together with
-    /// [`Granted::iss`] and in one step with finding out whether it was before; until [`Granted::expires`].
+    /// Names the grant among those of the granter, 8 to 16 bytes. Keep which token has it, by its [hash](hash), together with
+    /// [`Granted::iss`]: another token of that name is a second use. And note it as used in the step that logs that a
+    /// credential of it is in use ([`Account::active`](crate::provisioning::Account::active)); until [`Granted::expires`].
     pub fn cti(&self) -> &[u8] {
         &self.cti
     }

@@ -5,7 +5,7 @@
 
 use alloc::{
     boxed::Box,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     format,
     string::{String, ToString},
     vec::Vec,
@@ -69,8 +69,12 @@ pub struct Home {
     pub granters: Vec<Granter>,
     /// The most that a grant can give.
     pub limit: ServiceProfile,
-    /// Grants that were used, and by which transaction.
-    used: BTreeMap<Vec<u8>, Txn>,
+    /// Whether it gives nothing that nobody answers for.
+    pub demands_grant: bool,
+    /// Grants that were shown, by who granted and the name of the grant.
+    grants: BTreeMap<(String, Vec<u8>), Hash>,
+    /// Those that a credential in use came of.
+    used: BTreeSet<Hash>,
     /// The log, in CBOR, as a database would hold it.
     log: Vec<Vec<u8>>,
     core: BTreeMap<Supi, CoreCredential>,
@@ -103,7 +107,9 @@ impl Home {
             name,
             granters: Vec::new(),
             limit: ServiceProfile::default(),
-            used: BTreeMap::new(),
+            demands_grant: false,
+            grants: BTreeMap::new(),
+            used: BTreeSet::new(),
             log: Vec::new(),
             core: BTreeMap::new(),
             barred: BTreeMap::new(),
@@ -219,7 +225,10 @@ impl Home {
 
     /// Whether somebody grants what the device asks for, once.
     fn permit(&mut self, visitor: &Visitor) -> Result<Option<Permit>, Code> {
-        let Some(token) = &visitor.grant else { return Ok(None) };
+        let Some(token) = &visitor.grant else {
+            let missing = self.demands_grant && visitor.operation.issues();
+            return if missing { Err(Code::GrantMissing) } else { Ok(None) };
+        };
         let terms = grant::Terms {
             granters: &self.granters,
             device: &visitor.device.device_id(),
@@ -229,9 +238,10 @@ impl Home {
             limit: &self.limit,
         };
         let granted = grant::verify(token, &terms, &RustCrypto).map_err(|fault| fault.code())?;
-        // The same transaction may come again: nothing came of it before.
-        let used = self.used.entry(granted.cti().to_vec()).or_insert(visitor.txn);
-        let first = *used == visitor.txn;
+        // It may come again, as long as nothing has come of it.
+        let name = (granted.iss().to_string(), granted.cti().to_vec());
+        let hash = grant::hash(token, &RustCrypto).map_err(|_| Code::GrantNotAuthentic)?;
+        let first = *self.grants.entry(name).or_insert(hash) == hash && !self.used.contains(&hash);
         granted.first_use(first).map(Some).map_err(|fault| fault.code())
     }
 
@@ -279,6 +289,7 @@ impl Home {
         let encoded = entry.to_cbor().map_err(|_| Code::TryLater)?;
         if account.apply(entry, &RustCrypto).map_err(Conflict::code)? == Applied::Now {
             self.log.push(encoded);
+            self.used.extend(account.active().and_then(|active| active.grant));
         }
         Ok(())
     }

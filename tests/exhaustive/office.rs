@@ -6,7 +6,7 @@ use remote_provisioning::{
     aka::{self, Ind, Milenage, Sqn, Vector, milenage, sqn::Profile},
     attestation::{MemoryEndorsements, Policy, TokenVerifier},
     authority::{Grant, Granter, Permit, grant},
-    credential::{self, Activation, Previous, ServiceProfile, Txn},
+    credential::{self, Activation, Previous, ServiceProfile},
     crypto::{Crypto, Hash, Secret},
     error::Code,
     identity::{Domain, Supi},
@@ -53,8 +53,8 @@ pub(crate) struct Office {
     pub(crate) voucher: Rc<Vec<u8>>,
     /// The last digit of its first SUPI.
     first: u8,
-    /// The transaction that has used the grant.
-    used: Option<Txn>,
+    /// Whether a credential in use came of the grant.
+    used: bool,
     pub(crate) mode: Previous,
     pub(crate) activation: Activation,
     pub(crate) account: Account,
@@ -112,7 +112,7 @@ impl Office {
         Self {
             voucher: Rc::new(voucher),
             first,
-            used: None,
+            used: false,
             mode,
             activation,
             account: Account::default(),
@@ -225,8 +225,7 @@ impl Office {
             limit: &ServiceProfile::default(),
         };
         let granted = grant::verify(token, &terms, &Memo).map_err(|fault| fault.code())?;
-        let first = *self.used.get_or_insert(visitor.txn) == visitor.txn;
-        granted.first_use(first).map(Some).map_err(|fault| fault.code())
+        granted.first_use(!self.used).map(Some).map_err(|fault| fault.code())
     }
 
     pub(crate) fn log(&mut self, entry: &LogEntry) -> Result<(), Code> {
@@ -236,6 +235,7 @@ impl Office {
             let entry = Rc::new(entry.clone());
             self.log.push(Rc::clone(&entry));
             self.ever.push(entry);
+            self.used |= self.account.active().is_some_and(|active| active.grant.is_some());
         }
         Ok(())
     }
@@ -341,7 +341,7 @@ impl Office {
             bytes.extend(epoch.to_be_bytes());
         }
         bytes.push(u8::from(self.revoking));
-        bytes.extend(self.used.iter().flatten());
+        bytes.push(u8::from(self.used));
         bytes.extend(self.log.len().to_be_bytes());
         bytes.extend(self.ever.len().to_be_bytes());
         self.late.iter().for_each(|entry| bytes.extend(entry.to_cbor().unwrap()));

@@ -90,6 +90,34 @@ fn on_demand_a_device_gets_what_was_granted_and_every_receipt_says_on_whose_acco
     }
 }
 
+/// An answer that was lost, and another contact in between, use up nothing.
+#[test]
+fn a_grant_is_used_when_something_has_come_of_it() {
+    let owner = owner("owner");
+    let mut lab = taking(subscriber(3), &owner);
+    let token = granted(&lab, &owner, |_| {});
+    lab.goal = Goal::OnDemand(token.clone());
+    lab.session(4); // The offer is lost.
+    assert_eq!(lab.go(Goal::Query), Ok(()));
+    // Another token of the same name is another grant.
+    let twin = granted(&lab, &owner, |grant| grant.expires = Date(TODAY.0 + 9_999));
+    assert_eq!(lab.go(Goal::OnDemand(twin)), refused(Code::GrantUsed));
+    assert_eq!(lab.go(Goal::OnDemand(token.clone())), Ok(()));
+    assert_eq!(lab.go(Goal::OnDemand(token)), refused(Code::GrantUsed));
+}
+
+#[test]
+fn an_operator_may_demand_a_grant_for_everything() {
+    let owner = owner("owner");
+    let mut lab = taking(Lab::new(4), &owner);
+    lab.home.demands_grant = true;
+    assert_eq!(lab.go(Goal::Provision), refused(Code::GrantMissing));
+    let token = granted(&lab, &owner, |_| {});
+    assert_eq!(lab.go(Goal::OnDemand(token)), Ok(()));
+    assert_eq!(lab.go(Goal::Rekey), refused(Code::GrantMissing));
+    assert_eq!(lab.go(Goal::Query), Ok(()), "what issues nothing needs none");
+}
+
 #[test]
 fn without_a_good_grant_there_is_nothing_on_demand() {
     let (owner, stranger) = (owner("owner"), owner("stranger"));

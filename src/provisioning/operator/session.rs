@@ -226,6 +226,10 @@ impl Session {
         if self.account.is_full() {
             return Err(Code::TryLater);
         }
+        // One transaction, one credential: what has ended does not begin again.
+        if self.known() != Known::Nothing && !matches!(self.known(), Known::Open(Stage::Offered)) {
+            return Err(Code::Conflict);
+        }
         let has = match (operation, state.active, self.account.active()) {
             _ if state.pending.is_some() => return Err(Code::WrongOperation),
             (Operation::Provision | Operation::OnDemand, None, None) => true,

@@ -284,6 +284,50 @@ fn a_device_is_transferred_and_the_donor_lets_go_on_its_receipt() {
     assert_eq!(lab.go(Goal::Rekey), Ok(()));
 }
 
+/// An operator that stops answering keeps no device, whatever it had open with it.
+#[test]
+fn an_operator_that_does_not_answer_any_more_is_left() {
+    // Of a re-key with the donor: prepared, decided; confirmed and not complete. Of a revocation: erased, not complete.
+    for (goal, messages) in [(Goal::Rekey, 5), (Goal::Rekey, 7), (Goal::Rekey, 8), (Goal::Query, 6)] {
+        let at = format!("{goal:?}, {messages} messages");
+        let mut lab = subscriber(6);
+        let chain = handed_on(&lab, 2);
+        let revoked = goal == Goal::Query;
+        if revoked {
+            let task = Task::revoke(&lab.device_id(), &lab.account()).unwrap();
+            lab.carry_out(task).unwrap();
+        }
+        lab.goal = goal;
+        lab.session(messages);
+        let before = lab.held().map(|(held, _)| held);
+        assert_eq!(before.is_none(), revoked, "{at}");
+        recipient(&mut lab, chain);
+        for goal in [Goal::Transfer, Goal::Provision, Goal::Query] {
+            assert_eq!(lab.go(goal), Err(Voucher::OtherOwner.into()), "{at}: what is open comes first");
+        }
+        // The new one may be out of reach, too: nothing is lost by asking.
+        lab.goal = Goal::Leave;
+        lab.session(3);
+        assert_eq!(lab.held().map(|(held, _)| held), before, "{at}");
+        assert_eq!(lab.go(Goal::Leave), Ok(()), "{at}");
+        let (new, complete) = lab.held().unwrap();
+        assert!(complete && Some(new) != before, "{at}");
+        lab.attach(&new);
+    }
+    // And from a recipient that is gone, back to where the credential in use comes from, or on.
+    let mut lab = subscriber(7);
+    let chain = handed_on(&lab, 2);
+    let donor = recipient(&mut lab, chain.clone());
+    lab.goal = Goal::Transfer;
+    lab.session(5);
+    recipient(&mut lab, chain);
+    assert_eq!(lab.go(Goal::Transfer), refused(Code::Conflict), "it knows nothing of what was prepared");
+    assert_eq!(lab.go(Goal::Leave), Ok(()));
+    let (new, _) = lab.held().unwrap();
+    lab.attach(&new);
+    drop(donor);
+}
+
 /// Whichever message of it is lost: the device is served by one of the two, and the next start finishes it.
 #[test]
 fn a_transfer_that_is_interrupted_is_finished_with_the_new_operator() {

@@ -87,6 +87,9 @@ pub enum Goal {
     Reassociate,
     /// A subscription of the operator that has become the device's owner.
     Transfer,
+    /// The same, away from an operator that does not answer any more: what is open with it is given up. Nothing that is in use
+    /// is. **Not while it answers**: what it had prepared it will not give again before a person has looked.
+    Leave,
     /// A subscription on somebody's account: with a signed [`grant`].
     OnDemand(Vec<u8>),
     /// To hear how things stand, and to hand in receipts.
@@ -96,9 +99,10 @@ pub enum Goal {
 }
 
 impl Goal {
-    const fn operation(&self) -> Operation {
+    const fn operation(&self, has: bool) -> Operation {
         match self {
-            Self::Provision => Operation::Provision,
+            Self::Leave if has => Operation::Transfer,
+            Self::Provision | Self::Leave => Operation::Provision,
             Self::Rekey => Operation::Rekey,
             Self::Reassociate => Operation::Reassociate,
             Self::Transfer => Operation::Transfer,
@@ -113,7 +117,7 @@ impl Goal {
         match self {
             Self::Provision => !has,
             Self::Rekey | Self::Reassociate | Self::Transfer | Self::Retire => has,
-            Self::OnDemand(_) | Self::Query => true,
+            Self::OnDemand(_) | Self::Query | Self::Leave => true,
         }
     }
 }
@@ -297,15 +301,16 @@ const MAX_REQUEST: usize = wire::MAX_MESSAGE - 160;
 const NONCE_LEN: usize = 16;
 
 impl Device {
-    /// Starts an attempt. What is open comes first: a transaction that came to something is resumed, whatever the goal.
+    /// Starts an attempt. What is open comes first: a transaction that came to something is resumed, whatever the goal
+    /// (but for [`Goal::Leave`]).
     ///
     /// One durable write, before message_1 leaves. It takes the store over: a machine that was started earlier on the
     /// same store can commit nothing more.
     ///
     /// # Errors
     /// [`Misuse::NotNow`] if the goal does not fit what the device has; [`Misuse::Parameter`] for a configuration that
-    /// makes no message_1, or a grant that is none; [`Backend`]. The store has not changed. [`Backend::Store`] also if the record names a slot that
-    /// is empty: the store broke its promise and the credential is lost; only a person may clear it.
+    /// makes no message_1, or a grant that is none; [`Backend`]. The store has not changed. [`Backend::Store`] also if the
+    /// record names a slot that is empty: the store broke its promise and the credential is lost; only a person may clear it.
     pub fn start(config: Config, goal: Goal, now: Millis, platform: &mut Platform<'_>) -> Result<Self, Error> {
         let mut durable = Durable::load(platform.subscriptions)?;
         // A record that names an empty slot is not to be gone on from: the store has lost the credential.
@@ -315,9 +320,10 @@ impl Device {
         let mut random = [0; 18];
         platform.rng.fill(&mut random)?;
         let [high, low, fresh @ ..] = random;
+        let has = durable.active.is_some();
         let (operation, open) = match durable.open {
-            Some(open) if open.stage != Stage::Requested => (Operation::Resume, open),
-            _ if !goal.fits(durable.active.is_some()) => {
+            Some(open) if open.stage != Stage::Requested && goal != Goal::Leave => (Operation::Resume, open),
+            _ if !goal.fits(has) => {
                 return Err(match durable.active {
                     Some(_) => Misuse::NotNow("the device has a subscription"),
                     None => Misuse::NotNow("the device has no subscription"),
@@ -325,8 +331,8 @@ impl Device {
                 .into());
             }
             open => {
-                let operation = goal.operation();
-                let same = open.filter(|open| open.operation == operation);
+                let operation = goal.operation(has);
+                let same = open.filter(|open| open.operation == operation && open.stage == Stage::Requested);
                 let txn = same.map_or(fresh, |open| open.txn);
                 (operation, Open { txn, operation, stage: Stage::Requested, owner: None })
             }

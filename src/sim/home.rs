@@ -261,7 +261,9 @@ impl Home {
         };
         self.reserved.insert(key, supi);
         let first = Profile::default().next(Sqn::default(), Ind::default(), 0).map_err(|_| Code::Conflict)?;
-        let profile = ServiceProfile { dnn: ArrayString::from("iot").ok(), ..ServiceProfile::default() };
+        let association = self.accounts.get(&wish.device.to_string()).and_then(Account::association);
+        let gpsi = association.and_then(|association| ArrayString::from(association.gpsi()?).ok());
+        let profile = ServiceProfile { dnn: ArrayString::from("iot").ok(), gpsi, ..ServiceProfile::default() };
         Ok(Reservation {
             supi,
             core_epoch: self

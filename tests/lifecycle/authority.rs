@@ -191,6 +191,9 @@ fn a_subscription_goes_into_other_hands_while_its_device_sleeps() {
     assert_eq!(lab.account().wanted(), None);
     let (held, _) = lab.held().unwrap();
     assert_eq!(held.id.epoch, 2, "a new K");
+    let content = lab.store.slot(Slot::B).unwrap().unwrap();
+    let card = SoftUsim::card(&content).unwrap();
+    assert_eq!(card.profile.unwrap().gpsi.as_deref(), Some("msisdn-2"), "under the new number");
     lab.attach(&held);
 }
 

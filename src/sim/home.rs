@@ -342,6 +342,11 @@ impl Home {
         self.accounts.get(&device.to_string())
     }
 
+    /// What the core has, and whose it is.
+    pub fn held(&self) -> impl Iterator<Item = (Supi, DeviceId)> {
+        self.core.iter().map(|(supi, held)| (*supi, held.device))
+    }
+
     /// The log, oldest entry first.
     pub fn entries(&self) -> impl Iterator<Item = LogEntry> {
         self.log.iter().filter_map(|entry| LogEntry::from_cbor(entry).ok())

@@ -12,6 +12,7 @@
 //! world.assert_sound();
 //! ```
 
+pub mod fleet;
 pub mod home;
 pub mod identities;
 pub mod kit;

@@ -71,7 +71,9 @@ fn options() -> Option<Options> {
             "--first" => options.first = value()?.parse().ok()?,
             "--seeds" => options.seeds = value()?.parse().ok()?,
             "--devices" => options.setup.devices = value()?.parse().ok().filter(|count| (1..=200).contains(count))?,
-            "--operators" => options.setup.operators = value()?.parse().ok().filter(|count| (1..=10).contains(count))?,
+            "--operators" => {
+                options.setup.operators = value()?.parse().ok().filter(|count| (1..=10).contains(count))?
+            }
             "--accidents" => options.setup.accidents = value()?.parse().ok()?,
             "--tell" => options.tell = true,
             _ => return None,
@@ -126,7 +128,9 @@ fn summary(summary: &Summary, seconds: f64) {
     let Summary { restores, deeds, completed, attaches, persons, .. } = summary;
     println!("{sessions:>10} attempts of devices, {completed} operations completed, {attaches} attaches");
     println!("{messages:>10} messages, {lost} lost or altered, {injected} recorded ones again");
-    println!("{power_cuts:>10} power cuts, {crashes} crashed operators, {failures} failed answers, {restores} restored logs");
+    println!(
+        "{power_cuts:>10} power cuts, {crashes} crashed operators, {failures} failed answers, {restores} restored logs"
+    );
     println!("{deeds:>10} deeds of operators and owners; a person had to look {persons} times");
     println!("{seconds:>10.1} s");
 }

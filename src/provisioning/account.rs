@@ -60,6 +60,8 @@ pub struct Account {
     wanted: Option<Operation>,
     cleaned: bool,
     restored: bool,
+    /// It is back from another operator, and the log has nothing yet of the line of receipts as it is now.
+    returned: bool,
 }
 
 /// A transaction that is not over.
@@ -219,9 +221,9 @@ impl Account {
         Ok(Admitted { account, proof, receipts: history.receipts, line })
     }
 
-    /// Whether the log has lost receipts, or the first ones went to another operator.
+    /// Whether the log has lost receipts; or the first ones, or the last, went to another operator.
     const fn may_begin_later(&self) -> bool {
-        self.restored || self.receipts.sequence == 0
+        self.restored || self.receipts.sequence == 0 || self.released.is_some() || self.returned
     }
 
     fn hand_in(&self, visitor: &Visitor, crypto: &dyn Crypto) -> Result<(History, Option<Proof>), Refusal> {
@@ -313,6 +315,7 @@ impl Account {
             }
             What::Received(proof) => {
                 self.receipts = proof.head;
+                self.returned = false;
                 Ok(())
             }
             What::Cleared(cleared) => {
@@ -346,9 +349,8 @@ impl Account {
                     Standing::RevokedUnreachable | Standing::Revoked => Standing::Revoked,
                     _ => Standing::Retired,
                 };
-                // If it comes back, it has been in other hands: what it holds and what it has signed was theirs.
+                // If it comes back, it has been in other hands, and what it holds is theirs.
                 self.watch.erase();
-                self.restored = true;
                 Ok(())
             }
             What::Released(released) => {
@@ -380,17 +382,17 @@ impl Account {
             return Err(Conflict::Contradiction);
         }
         self.seen(&offered.request)?;
-        self.set_aside(&offered.supi);
+        self.set_aside(Some(&offered.supi));
         self.epoch = offered.epoch;
         self.standing = Standing::InService;
-        self.released = None;
+        self.returned |= self.released.take().is_some();
         self.open = Some(Deal::from(offered));
         Ok(())
     }
 
     /// What is open makes room for a credential with this SUPI. The core may know that of an offer that nobody took.
-    fn set_aside(&mut self, next: &str) {
-        let needed = |supi: &str| supi == next || self.active.as_ref().is_some_and(|active| active.supi == supi);
+    fn set_aside(&mut self, next: Option<&str>) {
+        let needed = |supi: &str| Some(supi) == next || self.active.as_ref().is_some_and(|active| active.supi == supi);
         if let Some(before) = self.open.take().filter(|deal| !needed(&deal.credential.supi)) {
             add(&mut self.leftovers, before.credential);
         }
@@ -408,6 +410,7 @@ impl Account {
     fn signed(&mut self, signed: &Signed) -> Result<(), Conflict> {
         self.seen(&signed.request)?;
         self.receipts = signed.proof.head;
+        self.returned = false;
         Ok(())
     }
 
@@ -445,10 +448,11 @@ impl Account {
                 Ok(())
             }
             Event::Aborted => {
-                match self.open.take() {
-                    Some(deal) if deal.is(&signed.txn, Stage::Aborted) => {}
-                    _ => return Err(Conflict::Contradiction),
+                if !self.open.as_ref().is_some_and(|deal| deal.is(&signed.txn, Stage::Aborted)) {
+                    return Err(Conflict::Contradiction);
                 }
+                // The core may have an earlier offer under that SUPI.
+                self.set_aside(None);
                 self.ended = Some((signed.txn, Event::Aborted));
                 Ok(())
             }
@@ -490,7 +494,11 @@ impl Account {
         self.seen(&recovered.request)?;
         self.receipts = recovered.proof.head;
         let credential = Credential::from(recovered);
-        self.set_aside(&credential.supi);
+        // It was offered after all that the log knows of: so it was in service again.
+        if credential.epoch > self.epoch && self.standing != Standing::Suspended {
+            self.standing = Standing::InService;
+        }
+        self.set_aside(Some(&credential.supi));
         match recovered.event {
             Event::Activated => self.activate(credential),
             // It is in the core: so it was prepared, and is to be used.

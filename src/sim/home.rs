@@ -342,6 +342,11 @@ impl Home {
         self.accounts.get(&device.to_string())
     }
 
+    /// Whether this SUPI was ever reserved here.
+    pub fn knows(&self, supi: &Supi) -> bool {
+        self.reserved.values().any(|reserved| reserved == supi)
+    }
+
     /// What the core has, and whose it is.
     pub fn held(&self) -> impl Iterator<Item = (Supi, DeviceId)> {
         self.core.iter().map(|(supi, held)| (*supi, held.device))

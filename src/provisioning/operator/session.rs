@@ -226,8 +226,8 @@ impl Session {
         if self.account.is_full() {
             return Err(Code::TryLater);
         }
-        // One transaction, one credential: what has ended does not begin again.
-        if self.known() != Known::Nothing && !matches!(self.known(), Known::Open(Stage::Offered)) {
+        // One transaction, one credential: what has ended does not begin again, unless nothing had come of it.
+        if !matches!(self.known(), Known::Nothing | Known::Open(Stage::Offered) | Known::Ended(Event::Erased)) {
             return Err(Code::Conflict);
         }
         let has = match (operation, state.active, self.account.active()) {
@@ -387,10 +387,15 @@ impl Session {
         let open = self.account.open().map(|deal| &deal.credential);
         let mut credentials = self.account.active().into_iter().chain(open).peekable();
         let nothing = self.visitor.state.active.is_none() && self.visitor.state.pending.is_none();
-        // It has signed for more than it has; but a person has looked, and it is taken as it is.
-        let as_it_is = self.account.cleaned() && credentials.peek().is_some();
+        // It was offered one and has not taken it: as when another offer is made. Or it has signed for more than it has; but a
+        // person has looked.
+        let offered = self.account.open().is_some_and(|deal| deal.stage == Stage::Offered);
+        let untaken = offered && self.account.active().is_none();
+        let as_it_is = untaken || self.account.cleaned();
+        // What the device has is not this operator's.
+        let holds = credentials.peek().is_some();
         Ok(match (credentials.nth(self.barred), self.core) {
-            _ if nothing && !as_it_is => Step::Refuse(Code::Revoked),
+            _ if !holds || (nothing && !as_it_is) => Step::Refuse(Code::Revoked),
             (_, Core::Unsure(code)) => Step::Refuse(code),
             (Some(credential), _) => Step::Bar(up_to(&credential.supi, credential.epoch)?),
             (None, _) if nothing => Step::Log(Box::new(What::Ended(self.signed(&self.visitor.txn, Event::Erased)))),

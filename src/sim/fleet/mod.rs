@@ -301,20 +301,26 @@ impl<'a> Fleet<'a> {
 
     // ------------------------------------------------------------------------------------------ devices
 
+    /// The operator whose credential a device uses, or that it asks for one.
+    fn home(&self, number: usize) -> Option<usize> {
+        let unit = self.units.get(number)?;
+        let held = device::subscription(&unit.flash).ok()?;
+        let of = held.and_then(|(held, _)| self.firms.iter().position(|firm| firm.home.knows(&held.id.supi)));
+        Some(of.unwrap_or(unit.at))
+    }
+
     /// What a device is after now: itself, or whoever has it.
     fn plan(&mut self, number: usize) -> Option<Goal> {
+        let home = self.home(number)?;
         let unit = self.units.get_mut(number)?;
         let held = device::subscription(&unit.flash).ok()?;
-        let next = self.firms.get(unit.at).and_then(|firm| firm.handed_on.get(&number).copied());
+        unit.at = home;
+        let next = self.firms.get(home).and_then(|firm| firm.handed_on.get(&number).copied());
         if let Some(next) = next
             && self.rng.chance(0.7)
         {
-            return Some(if held.is_some() {
-                unit.at = next;
-                Goal::Transfer
-            } else {
-                Goal::Query
-            });
+            unit.at = next;
+            return Some(if held.is_some() { Goal::Transfer } else { Goal::Provision });
         }
         if held.is_none() {
             return Some(Goal::Provision);
@@ -462,6 +468,11 @@ impl<'a> Fleet<'a> {
                     let moment = again.unwrap_or_else(|| self.now.after(120_000));
                     self.at(moment, Happening::Start(number));
                 }
+                device::Action::Erased => {
+                    // That is an operation of its own, in the place of the one that was open.
+                    unit.commits = unit.commits.saturating_sub(1);
+                    self.say(|| format!("device {number} has no credential any more"));
+                }
                 other => self.say(|| format!("device {number}: {}", event(&other))),
             }
         }
@@ -499,7 +510,8 @@ impl<'a> Fleet<'a> {
         let Some(unit) = self.units.get(number) else { return Ok(()) };
         let barred = self.firms.iter().any(|firm| {
             let account = firm.account(&unit.id);
-            account.standing() != Standing::InService || firm.revoked.contains(&number)
+            let unsure = firm.half_way.contains(&number) || firm.revoked.contains(&number);
+            account.standing() != Standing::InService || unsure
         });
         if barred { Ok(()) } else { Err(format!("I1: device {number} has a credential, and no core takes it")) }
     }
@@ -675,12 +687,24 @@ impl<'a> Fleet<'a> {
         let steps = if self.rng.chance(0.2) { self.rng.below(3) } else { 20 };
         let Some(unit) = self.units.get(number) else { return Ok(()) };
         let (id, at) = (unit.id, unit.at);
+        // Who has it still to let go of does that before it gets it back.
+        let handed_on = self.firms.iter().any(|firm| firm.handed_on.contains_key(&number));
         let Some(firm) = self.firms.get_mut(at) else { return Ok(()) };
         let account = firm.account(&id);
         let (what, result) = match (kind, account.standing()) {
-            (0 | 1, Standing::InService) => ("suspends", firm.carry_out(Task::suspend(&id, &account), steps)),
-            (_, Standing::Suspended) => ("reinstates", firm.carry_out(Task::reinstate(&id, &account), steps)),
-            (2, Standing::InService) if !firm.handed_on.contains_key(&number) => {
+            (_, Standing::Suspended | Standing::InService) if firm.half_way.contains(&number) => {
+                firm.half_way.retain(|half_way| *half_way != number);
+                ("reinstates", firm.carry_out(Task::reinstate(&id, &account), 20))
+            }
+            (0 | 1, Standing::InService) => {
+                firm.half_way.extend((steps < 20).then_some(number));
+                ("suspends", firm.carry_out(Task::suspend(&id, &account), steps))
+            }
+            (_, Standing::Suspended) => {
+                firm.half_way.extend((steps < 20).then_some(number));
+                ("reinstates", firm.carry_out(Task::reinstate(&id, &account), steps))
+            }
+            (2, Standing::InService) if !handed_on && account.active().is_some() => {
                 firm.revoked.push(number);
                 ("revokes", firm.carry_out(Task::revoke(&id, &account), steps))
             }
@@ -694,7 +718,7 @@ impl<'a> Fleet<'a> {
                 ("wants a new K of", Ok(()))
             }
             (6 | 7, Standing::InService)
-                if next != at && account.active().is_some() && firm.handed_on.is_empty() && firm.revoked.is_empty() =>
+                if next != at && account.active().is_some() && !handed_on && firm.revoked.is_empty() =>
             {
                 ("hands on", self.hand_on(number, next))
             }
@@ -784,9 +808,16 @@ impl<'a> Fleet<'a> {
     fn restore(&mut self, number: usize) {
         let Some(firm) = self.firms.get_mut(number).filter(|firm| !firm.restored) else { return };
         let entries = firm.home.entries().count();
+        // The core still bars them, and nobody knows why.
+        let suspended = self.units.iter().enumerate().filter(|(_, unit)| {
+            let standing = firm.home.account(&unit.id).map(crate::provisioning::Account::standing);
+            standing == Some(Standing::Suspended)
+        });
+        let suspended: Vec<usize> = suspended.map(|(place, _)| place).collect();
         let kept = entries / 2 + self.rng.below(entries / 2 + 1);
         firm.sessions.clear();
         firm.restored = true;
+        firm.half_way.extend(suspended);
         firm.home.restore(kept);
         self.summary.restores = self.summary.restores.saturating_add(1);
         self.say(|| format!("the log of operator {number} is restored to {kept} of {entries} entries"));
@@ -881,7 +912,6 @@ fn event(action: &device::Action) -> String {
         device::Action::Prepared(it) => format!("holds {} epoch {} in addition", it.id.supi, it.id.epoch),
         device::Action::Installed(it) => format!("uses {} epoch {}", it.id.supi, it.id.epoch),
         device::Action::CalledOff => "lets go of what was prepared".into(),
-        device::Action::Erased => "has no credential any more".into(),
         device::Action::Told(standing, _) => format!("is told {standing:?}"),
         _ => String::new(),
     }

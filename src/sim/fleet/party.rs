@@ -87,6 +87,8 @@ pub(super) struct Firm {
     /// Every entry that was ever durable.
     pub(super) ever: Vec<LogEntry>,
     pub(super) restored: bool,
+    /// Devices whose suspension, or the end of it, has stopped half way: it is to be made again.
+    pub(super) half_way: Vec<usize>,
     /// Devices that it means to be without.
     pub(super) revoked: Vec<usize>,
     /// The voucher chains that name its devices' next owners, and who those are.
@@ -179,6 +181,7 @@ pub(super) fn founded(devices: usize, operators: usize) -> Result<(Vec<Unit>, Ve
             sessions: BTreeMap::new(),
             ever: Vec::new(),
             restored: false,
+            half_way: Vec::new(),
             revoked: Vec::new(),
             handed_on: BTreeMap::new(),
         })

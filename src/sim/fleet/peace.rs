@@ -42,13 +42,21 @@ impl Fleet<'_> {
     fn settle(&mut self, number: usize) -> Checked {
         let mut last = "nothing".to_string();
         for _ in 0..CONTACTS {
-            let Some(unit) = self.units.get(number) else { return Ok(()) };
-            let (id, at) = (unit.id, unit.at);
+            self.let_go(number)?;
+            self.clear(number);
+            let Some(at) = self.home(number) else { return Ok(()) };
+            let Some(unit) = self.units.get_mut(number) else { return Ok(()) };
+            unit.at = at;
+            let id = unit.id;
             let held = device::subscription(&unit.flash).map_err(told)?;
             let Some(firm) = self.firms.get(at) else { return Ok(()) };
             let revoked = firm.revoked.contains(&number);
             let account = firm.account(&id);
             let next = firm.handed_on.get(&number).copied();
+            if account.standing() == Standing::Revoked && !revoked {
+                // It had thought better of it, and the log has lost that.
+                self.decide_again(at);
+            }
             if account.watch().quarantined().is_some() {
                 if !self.firms.iter().any(|firm| firm.restored) {
                     return Err(format!("device {number} is in quarantine: {:?}", account.watch().quarantined()));
@@ -61,7 +69,8 @@ impl Fleet<'_> {
             }
             let agreed = match (held, account.active()) {
                 (Some((held, true)), Some(active)) => {
-                    (held.id.supi.as_str(), held.id.epoch) == (active.supi.as_str(), active.epoch)
+                    account.standing() == Standing::InService
+                        && (held.id.supi.as_str(), held.id.epoch) == (active.supi.as_str(), active.epoch)
                         && account.open().is_none_or(|deal| deal.stage == Stage::Offered)
                         && account.leftovers().is_empty()
                 }
@@ -69,6 +78,11 @@ impl Fleet<'_> {
                 _ => false,
             };
             if agreed && next.is_none() {
+                // A suspension that was lost with the log ends now that the log knows of what.
+                if let (Some(firm), Ok(task)) = (self.firms.get_mut(at), Task::reinstate(&id, &account)) {
+                    firm.carry_out(Ok(task), 20).map_err(told)?;
+                    firm.half_way.clear();
+                }
                 return self.attach(number);
             }
             let goal = match (held, next) {
@@ -76,30 +90,21 @@ impl Fleet<'_> {
                 (None, _) if !revoked => Goal::Provision,
                 _ => Goal::Query,
             };
-            if let (Goal::Transfer, Some(next), Some(unit)) = (&goal, next, self.units.get_mut(number)) {
+            if let (Goal::Transfer | Goal::Provision, Some(next), Some(unit)) =
+                (&goal, next, self.units.get_mut(number))
+            {
                 unit.at = next;
             }
             let result = self.contact(number, goal)?;
             last = format!("{result:?}");
-            match result {
-                // Something is open with the one before, and comes first.
-                Err(Error::Untrusted(Untrusted::Voucher(Voucher::OtherOwner))) => {
-                    if let Some(unit) = self.units.get_mut(number) {
-                        unit.at = at;
-                    }
-                    let result = self.contact(number, Goal::Query)?;
-                    last = format!("{last}, {result:?}");
-                }
-                _ if next.is_some() && result.is_err() => {
-                    // Not yet: the donor still has something to finish, or to hear.
-                    if let Some(unit) = self.units.get_mut(number) {
-                        unit.at = at;
-                    }
-                }
-                _ => {}
+            // Something is open with the one before, and comes first.
+            if let (Err(Error::Untrusted(Untrusted::Voucher(Voucher::OtherOwner))), Some(unit)) =
+                (result, self.units.get_mut(number))
+            {
+                unit.at = at;
+                let result = self.contact(number, Goal::Query)?;
+                last = format!("{last}, {result:?}");
             }
-            self.let_go(number)?;
-            self.clear(number);
         }
         let Some(unit) = self.units.get(number) else { return Ok(()) };
         let account = self.firms.get(unit.at).map(|firm| firm.account(&unit.id));

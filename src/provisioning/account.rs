@@ -60,6 +60,8 @@ pub struct Account {
     wanted: Option<Operation>,
     cleaned: bool,
     restored: bool,
+    /// Something was offered since then: when that has ended, the device is past all that was lost.
+    offered_since: bool,
     /// It is back from another operator, and the log has nothing yet of the line of receipts as it is now.
     returned: bool,
 }
@@ -311,6 +313,7 @@ impl Account {
             What::Recovered(recovered) => self.recovered(recovered),
             What::Restored => {
                 self.restored = true;
+                self.offered_since = false;
                 Ok(())
             }
             What::Received(proof) => {
@@ -386,6 +389,7 @@ impl Account {
         self.epoch = offered.epoch;
         self.standing = Standing::InService;
         self.returned |= self.released.take().is_some();
+        self.offered_since = self.restored;
         self.open = Some(Deal::from(offered));
         Ok(())
     }
@@ -435,7 +439,10 @@ impl Account {
     }
 
     fn ended(&mut self, signed: &Signed) -> Result<(), Conflict> {
-        self.restored = false;
+        if self.offered_since || signed.event == Event::Erased {
+            self.restored = false;
+            self.offered_since = false;
+        }
         match signed.event {
             Event::Activated => {
                 // A device activates what it was told to: if the log does not know of that, it was restored.
@@ -494,6 +501,7 @@ impl Account {
         self.seen(&recovered.request)?;
         self.receipts = recovered.proof.head;
         let credential = Credential::from(recovered);
+        self.offered_since = false;
         // It was offered after all that the log knows of: so it was in service again.
         if credential.epoch > self.epoch && self.standing != Standing::Suspended {
             self.standing = Standing::InService;
@@ -603,7 +611,8 @@ impl Account {
         self.wanted
     }
 
-    /// Whether the log may lack what the device and the core know: it was restored, and no transaction has ended since.
+    /// Whether the log may lack what the device and the core know: it was restored, and nothing that was offered since has
+    /// ended.
     pub const fn restored(&self) -> bool {
         self.restored
     }

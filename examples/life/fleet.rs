@@ -29,6 +29,8 @@ const SUSPENDED: &str = "meter 3";
 struct Meter {
     name: String,
     world: World,
+    /// The epoch of its first credential.
+    first: u32,
 }
 
 pub(super) fn rekeyed(seed: u64, loss: f64) -> Result<(), Error> {
@@ -64,8 +66,7 @@ pub(super) fn rekeyed(seed: u64, loss: f64) -> Result<(), Error> {
     }
     told(now, "done", campaign.progress());
     let as_told = Progress { waiting: 0, under_way: 0, done: 3, failed: 2 };
-    let new =
-        |meter: &Meter| subscription(&meter.world.store).is_ok_and(|held| held.is_some_and(|(it, _)| it.id.epoch == 2));
+    let new = |meter: &Meter| meter.epoch().is_some_and(|epoch| epoch > meter.first);
     let right = meters.iter().all(|meter| new(meter) != [SILENT, SUSPENDED].contains(&meter.name.as_str()));
     if (campaign.progress(), stops, right) == (as_told, 1, true) { Ok(()) } else { Err(Backend::Store.into()) }
 }
@@ -89,7 +90,8 @@ impl Meter {
         world = world.trusting(identities::device_anchors(), identities::operator_anchors());
         world.home.mode = Previous::Shared;
         world.go(Goal::Provision, &mut |_, _| {})?;
-        let mut meter = Self { name: format!("meter {number}"), world };
+        let mut meter = Self { name: format!("meter {number}"), world, first: 0 };
+        meter.first = meter.epoch().ok_or(Backend::Store)?;
         match meter.name.as_str() {
             SILENT => {
                 meter.world = meter.world.losing(1.0);
@@ -102,6 +104,10 @@ impl Meter {
             _ => {}
         }
         Ok(meter)
+    }
+
+    fn epoch(&self) -> Option<u32> {
+        subscription(&self.world.store).ok().flatten().map(|(held, _)| held.id.epoch)
     }
 
     fn account(&self) -> Result<Account, Error> {

@@ -4,6 +4,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::std_instead_of_alloc,
     clippy::unwrap_used,
     reason = "a test that panics has found something"
 )]
@@ -14,6 +15,7 @@ mod lab;
 mod authority;
 mod receipts;
 mod standing;
+mod takeover;
 mod two_phase;
 
 use lab::Lab;

@@ -14,6 +14,7 @@ mod lab;
 
 mod authority;
 mod receipts;
+mod replay;
 mod standing;
 mod takeover;
 mod two_phase;

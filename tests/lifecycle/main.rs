@@ -13,6 +13,7 @@
 mod lab;
 
 mod authority;
+mod pauses;
 mod receipts;
 mod replay;
 mod standing;

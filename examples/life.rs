@@ -1,5 +1,6 @@
-//! The whole life of a subscription: provisioned, re-keyed, scoped on demand, suspended, re-associated, transferred,
-//! revoked, retired. One line for each message, question and durable step.
+//! The whole life of a subscription: provisioned, re-keyed, resumed after power cuts, scoped on demand, suspended,
+//! re-associated, transferred, revoked, retired. Then a fleet that is re-keyed, and a device that is taken over against the
+//! will of its operator. One line for each message, question and durable step.
 //!
 //!     cargo run --features sim --example life [-- --loss 0.3] [--seed 7]
 //!
@@ -10,8 +11,16 @@
     clippy::arithmetic_side_effects,
     clippy::print_stderr,
     clippy::print_stdout,
+    clippy::std_instead_of_alloc,
     reason = "a program that prints, and counts what it prints"
 )]
+
+#[path = "life/fleet.rs"]
+mod fleet;
+#[path = "life/takeover.rs"]
+mod takeover;
+#[path = "life/teller.rs"]
+mod teller;
 
 use std::process::ExitCode;
 
@@ -19,21 +28,22 @@ use arrayvec::ArrayString;
 use remote_provisioning::{
     authority::{Association, Grant, Granter, Retirement},
     credential::{Activation, Previous, ServiceProfile},
-    crypto::{Crypto, rustcrypto::RustCrypto},
+    crypto::{Crypto, Secret, rustcrypto::RustCrypto},
     edhoc::OwnCredential,
     error::{Backend, Code, Error, Refused},
     identity::{DeviceId, Domain, Role},
     provisioning::{
-        Account, Millis, Question, Task,
+        Account, Task,
         device::{self, Goal},
         log::What,
         operator,
-        question::UpTo,
     },
-    sim::{Event, IDENTITY, Party, TODAY, World, home::Home, identities, link::Fate, maker},
+    sim::{Cut, IDENTITY, Party, TODAY, World, home::Home, identities, maker},
     store::{KeyId, KeyStore, memory::MemoryKeyStore},
     trust::{Date, Pinned, voucher},
 };
+
+use crate::teller::Teller;
 
 const USAGE: &str = "usage: life [--loss 0..0.7] [--seed number]";
 
@@ -42,7 +52,9 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    match Story::new(seed, loss).and_then(Story::tell) {
+    let told = Story::new(seed, loss).and_then(Story::tell);
+    let told = told.and_then(|()| fleet::rekeyed(seed, loss));
+    match told.and_then(|()| Story::new(seed, loss)).and_then(Story::taken_over) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("\nFAILED: {error}");
@@ -71,74 +83,6 @@ struct Story {
     teller: Teller,
 }
 
-/// What went over the link, chapter by chapter.
-#[derive(Default)]
-struct Teller {
-    messages: usize,
-    bytes: usize,
-    writes: usize,
-}
-
-impl Teller {
-    fn tell(&mut self, now: Millis, event: &Event<'_>) {
-        let at = format!("{:>6}.{} s", now.0 / 1_000, now.0 % 1_000 / 100);
-        match event {
-            Event::Sent { from, bytes, fate, again, .. } => {
-                let arrow = if *from == Role::Device { "D ──▶ H" } else { "D ◀── H" };
-                let again = if *again { "  again" } else { "" };
-                let lost = if *fate == Fate::Lost { "  ✗ LOST" } else { "" };
-                println!("{at}  {arrow}  {:>4} B{again}{lost}", bytes.len());
-                self.messages += 1;
-                self.bytes += bytes.len();
-            }
-            Event::Committed { .. } => {
-                println!("{at}  D        durable");
-                self.writes += 1;
-            }
-            Event::Prepared(it) => println!("{at}  D        holds {} beside the one in use", it.id.supi),
-            Event::CalledOff => println!("{at}  D        lets go of what was prepared"),
-            Event::Installed(it) => println!("{at}  D        uses {}, epoch {}", it.id.supi, it.id.epoch),
-            Event::Erased => println!("{at}  D        has no credential any more"),
-            Event::Told(standing, wanted) => println!("{at}  D        is told: {standing:?}, wanted: {wanted:?}"),
-            Event::Asked(question) => println!("{at}        H  {}", asked(question)),
-            Event::Finished { by, result: Err(error) } => println!("{at}  {by:?} ends: {error}"),
-            _ => {}
-        }
-    }
-}
-
-fn asked(question: &Question) -> String {
-    match question {
-        Question::Find(_) => "whose name is concealed here?".into(),
-        Question::Appraise(visitor) => format!("is {} welcome, for {:?}?", visitor.device.name(), visitor.operation),
-        Question::Reserve(wish) => format!("a SUPI; in use is {:?}", wish.current.map(|supi| supi.to_string())),
-        Question::ComputeOpc { .. } => "OPc".into(),
-        Question::Log(entry) => format!("log {}: {}", entry.number, logged(&entry.what)),
-        Question::PutIntoCore(credential) => format!("core: {} epoch {}", credential.supi, credential.epoch),
-        Question::ReadCore(it) => format!("core: what is under {}?", it.supi),
-        Question::Recover(_) => "core: what is left of a lost credential?".into(),
-        Question::BarInCore(UpTo { supi, .. }) => format!("core: {supi} is barred"),
-        Question::AdmitToCore(UpTo { supi, .. }) => format!("core: {supi} is let in again"),
-        Question::RemoveFromCore(UpTo { supi, .. }) => format!("core: {supi} is forgotten"),
-    }
-}
-
-fn logged(what: &What) -> String {
-    match what {
-        What::Offered(it) => format!("offered {}, epoch {}, {:?}, {:?}", it.supi, it.epoch, it.activation, it.previous),
-        What::Prepared(_) => "prepared, signed by the device".into(),
-        What::Decided { verdict, .. } => format!("decided: {verdict:?}"),
-        What::Ended(signed) => format!("ended: {:?}, receipt {}", signed.event, signed.proof.head.sequence),
-        What::Associated(it) => format!("associated: number {}, {:?}", it.number(), it.gpsi()),
-        What::Barred(barred) => format!("barred: {barred:?}"),
-        What::Released(it) => format!("released to the owner of epoch {}", it.owner_epoch),
-        What::Transferred { owner_epoch, .. } => format!("transferred: the device has signed for epoch {owner_epoch}"),
-        What::Cleared(leftover) => format!("cleared {}", leftover.supi),
-        What::Wanted(operation) => format!("wanted: {operation:?}"),
-        other => format!("{other:?}"),
-    }
-}
-
 impl Story {
     fn new(seed: u64, loss: f64) -> Result<Self, Error> {
         let mut world = World::new(seed).losing(loss);
@@ -152,6 +96,7 @@ impl Story {
         self.go("Re-key, mode N: a new SUPI beside the old one", Goal::Rekey)?;
         self.world.home.mode = Previous::Shared;
         self.go("Re-key, mode S: another K under the same SUPI", Goal::Rekey)?;
+        self.power_cuts()?;
         self.on_demand()?;
         self.suspended()?;
         self.associated()?;
@@ -198,6 +143,15 @@ impl Story {
 
     fn subscribers(&self) -> usize {
         self.world.home.subscribers().count()
+    }
+
+    /// What was durable decides who does what: a device that comes back resumes, and the operator goes on from its log.
+    fn power_cuts(&mut self) -> Result<(), Error> {
+        self.world.cut = Some(Cut::Prepared);
+        self.go("Re-key, and the power goes when the new K is prepared: the log knows of an offer", Goal::Rekey)?;
+        self.world.cut = Some(Cut::Installed);
+        self.go("Re-key, and the power goes when the new K is in use: the log knows of a decision", Goal::Rekey)?;
+        if self.world.cut.is_none() { Ok(()) } else { Err(Backend::Store.into()) }
     }
 
     fn on_demand(&mut self) -> Result<(), Error> {
@@ -251,35 +205,45 @@ impl Story {
         println!("\n── Transfer: the donor names the next owner in the voucher, and issues nothing more");
         let donor = self.world.operator_keys().public_key(IDENTITY)?;
         let chain = maker::voucher(&self.world.device_config.name, &donor)?;
-        let keys = keys_of(identities::raw_operator_key())?;
-        let next = keys.public_key(IDENTITY)?.thumbprint(&RustCrypto);
+        let next = recipient()?.keys.public_key(IDENTITY)?.thumbprint(&RustCrypto);
         self.carry_out(Task::hand_on(&self.device, &self.account(), next, 2)?)?;
         let sign = |message: &[u8]| self.world.operator_keys().sign(IDENTITY, message);
         let chain = voucher::extend(&chain, &donor, &next, 2, Domain::Test, sign, &RustCrypto)?;
 
-        let mut home = Home::laboratory()?;
-        home.own(self.world.device_config.name, chain);
-        let pinned = Pinned::from_ccs(identities::raw_operator_ccs(), Role::Operator, Domain::Test, &RustCrypto)?;
-        let config = operator::Config::new(OwnCredential::pinned(IDENTITY, &pinned)?, Domain::Test);
-        let donor = self.world.change_operator(Party { home, config, keys });
+        let mut recipient = recipient()?;
+        recipient.home.own(self.world.device_config.name, chain);
+        let donor = self.world.change_operator(recipient);
         self.go("The device asks the recipient", Goal::Transfer)?;
 
         println!("\n── The donor lets go, on the device's receipt, and says so");
+        let receipt = self.last_receipt()?;
+        let recipient = self.world.change_operator(donor);
+        self.let_go(&receipt)?;
+        self.world.change_operator(recipient);
+        Ok(())
+    }
+
+    /// What the device has signed for last, from the operator's log.
+    fn last_receipt(&self) -> Result<Vec<u8>, Error> {
         let entries: Vec<_> = self.world.home.entries().collect();
         let receipt = entries.iter().rev().find_map(|entry| match &entry.what {
             What::Ended(signed) => signed.proof.receipts.last().map(|receipt| receipt.to_vec()),
             _ => None,
         });
-        let receipt = receipt.ok_or(Backend::Store)?;
-        let recipient = self.world.change_operator(donor);
+        Ok(receipt.ok_or(Backend::Store)?)
+    }
+
+    /// The donor's end of it: nothing is let go on anybody's word but the device's.
+    fn let_go(&mut self, receipt: &[u8]) -> Result<(), Error> {
         let key = self.world.device_keys().public_key(IDENTITY)?;
-        let task = Task::handed_on(&self.device, &self.account(), &receipt, (&key, Domain::Test), &RustCrypto)?;
+        let task = Task::handed_on(&self.device, &self.account(), receipt, (&key, Domain::Test), &RustCrypto)?;
         self.carry_out(task)?;
-        let retirement = Retirement::new(Domain::Test, &self.device, 2, RustCrypto.sha256(&[&receipt]))?;
+        let retirement = Retirement::new(Domain::Test, &self.device, 2, RustCrypto.sha256(&[receipt]))?;
         let retirement = retirement.sign(|message| self.world.operator_keys().sign(IDENTITY, message))?;
+        let donor = self.world.operator_keys().public_key(IDENTITY)?;
+        let told = Retirement::verify(&retirement, &donor, &RustCrypto)?;
         println!("          retirement receipt, {} B; {} subscribers left", retirement.len(), self.subscribers());
-        self.world.change_operator(recipient);
-        Ok(())
+        if told.is_about(&self.device) && self.subscribers() == 0 { Ok(()) } else { Err(Backend::Store.into()) }
     }
 
     fn revoked(&mut self) -> Result<(), Error> {
@@ -292,6 +256,18 @@ impl Story {
         println!("\n── The operator thinks better of it");
         self.carry_out(Task::reinstate(&self.device, &self.account())?)
     }
+}
+
+/// The other operator: a raw key that the device's anchors know, and SUPIs of its own.
+fn recipient() -> Result<Party, Error> {
+    let pool = (0..4).rev().map(|number| format!("00102000000000{number}").parse()).collect::<Result<_, _>>()?;
+    let op = Secret::from_slice(&[0xdc; 16])?;
+    let home = Home::new("recipient.example".parse()?, op, pool, maker::policy()?);
+    let mut home = home.revealing(maker::home_key()?.id(), Box::new(maker::home_private()?));
+    home.endorsements = maker::endorsements(&[maker::device_id()?])?;
+    let pinned = Pinned::from_ccs(identities::raw_operator_ccs(), Role::Operator, Domain::Test, &RustCrypto)?;
+    let config = operator::Config::new(OwnCredential::pinned(IDENTITY, &pinned)?, Domain::Test);
+    Ok(Party { home, config, keys: keys_of(identities::raw_operator_key())? })
 }
 
 fn keys_of(private: &[u8; 32]) -> Result<MemoryKeyStore, Error> {

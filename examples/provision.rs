@@ -258,6 +258,8 @@ impl Teller {
                 self.commits = *commits;
                 note(Role::Device, &format!("DURABLE {what} (write {commits})"));
             }
+            // No power goes here: examples/life.rs shows that.
+            Event::PowerCut => {}
             Event::Installed(subscription) => note(
                 Role::Device,
                 &format!(

@@ -11,6 +11,7 @@
 )]
 
 use remote_provisioning::{
+    credential::Activation,
     crypto::rustcrypto::RustCrypto,
     error::{Error, Misuse, Refused, Untrusted},
     identity::Role,
@@ -22,7 +23,7 @@ use remote_provisioning::{
         receipt::{self, Receipt},
     },
     sim::{
-        Event, IDENTITY, SeededRng, World, identities,
+        Cut, Event, IDENTITY, SeededRng, World, identities,
         link::{Fate, Link, Quality},
     },
     store::{KeyStore, memory::MemoryKeyStore},
@@ -151,6 +152,21 @@ fn damage_ends_attempts_and_not_the_device() {
 #[test]
 fn all_at_once() {
     assert_eq!(forty(|world| world.losing(0.2).doubling(0.2).reordering(0.2).damaging(0.1)), 40);
+}
+
+#[test]
+fn a_power_cut_costs_an_attempt_and_no_subscriber() {
+    for cut in [Cut::Prepared, Cut::Installed] {
+        for seed in 1..=20 {
+            let mut world = World::new(seed).losing(0.3);
+            world.home.activation = Activation::TwoPhase;
+            world.cut = Some(cut);
+            let run = run(world);
+            assert!(run.outcome.is_ok() && run.starts > 1, "{cut:?}, seed {seed}: {:?}", run.outcome);
+            let cuts = run.transcript.iter().filter(|line| line.ends_with("PowerCut")).count();
+            assert_eq!((cuts, run.world.cut), (1, None), "{cut:?}, seed {seed}");
+        }
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::{
     attestation::{MemoryEndorsements, Policy, TokenVerifier},
     authority::{Granter, Permit, grant},
     credential::{self, Activation, HomeKey, Previous, Secrets, ServiceProfile, StorageKey, SuciData, Txn},
-    crypto::{Agreement, Hash, Rng, Secret, rustcrypto::RustCrypto},
+    crypto::{Agreement, Hash, PublicKey, Rng, Secret, rustcrypto::RustCrypto},
     error::{Backend, Code, Error},
     identity::{DeviceId, PeerName, Supi},
     provisioning::{
@@ -42,6 +42,9 @@ const HOME_KEY: [u8; 33] = [
 
 /// Separation bit set (TS 33.102 Annex H).
 const MANAGEMENT_FIELD: [u8; 2] = [0x80, 0x00];
+
+/// A maker's voucher service: from a request, and the key of the device that signed it, to a chain, or to nothing.
+pub type Masa = Box<dyn Fn(&[u8], &PublicKey) -> Option<Vec<u8>>>;
 
 /// An operator's systems.
 pub struct Home {
@@ -75,6 +78,8 @@ pub struct Home {
     grants: BTreeMap<(String, Vec<u8>), Hash>,
     /// Those that a credential in use came of.
     used: BTreeSet<Hash>,
+    /// What the maker says to a device that asks for a voucher: [`maker::answer`], unless more has to come before its word.
+    pub masa: Masa,
     /// The log, in CBOR, as a database would hold it.
     log: Vec<Vec<u8>>,
     core: BTreeMap<Supi, CoreCredential>,
@@ -110,6 +115,7 @@ impl Home {
             demands_grant: false,
             grants: BTreeMap::new(),
             used: BTreeSet::new(),
+            masa: Box::new(|request, device| maker::answer(request, device).ok()),
             log: Vec::new(),
             core: BTreeMap::new(),
             barred: BTreeMap::new(),
@@ -217,7 +223,7 @@ impl Home {
         let permit = self.permit(visitor)?;
         let voucher = match &visitor.voucher_request {
             _ if visitor.entitled => None,
-            Some(request) => maker::answer(request, visitor.device.public_key()).ok(),
+            Some(request) => (self.masa)(request, visitor.device.public_key()),
             None => self.vouchers.get(visitor.device.name()).cloned(),
         };
         Ok(Admission { verdict, admitted, voucher, permit })

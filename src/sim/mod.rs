@@ -141,6 +141,8 @@ pub enum Event<'a> {
     Prepared(&'a Subscription),
     /// It was decided against it.
     CalledOff,
+    /// The power of the device is gone, and with it all that was not durable.
+    PowerCut,
     /// The device has no subscription any more.
     Erased,
     /// The device has been told how its subscription stands, and what to ask for.
@@ -157,6 +159,15 @@ pub enum Event<'a> {
         /// How.
         result: Result<()>,
     },
+}
+
+/// A moment at which the power of the device goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// A credential is durable beside the one in use, and nobody has been told.
+    Prepared,
+    /// A credential is durable and in use, and nobody has been told.
+    Installed,
 }
 
 /// Somebody who watches.
@@ -192,6 +203,8 @@ pub struct World {
     pub attempts: u32,
     /// What the device attests with; `None` for one that cannot.
     pub attestation: Option<Attestation>,
+    /// When the power of the device goes next, once. It comes back by the next attempt.
+    pub cut: Option<Cut>,
     storage: StorageKey,
     device_keys: MemoryKeyStore,
     operator_keys: MemoryKeyStore,
@@ -232,6 +245,7 @@ impl World {
             goal: Goal::Provision,
             attempts: 20,
             attestation: maker::device_name().and_then(|name| Attestation::new(&name)).ok(),
+            cut: None,
             storage: Home::storage_key().expect("a fixed key"),
             device_keys: keys(identities::device_key()).expect("a scalar"),
             operator_keys: keys(identities::operator_key()).expect("a scalar"),
@@ -443,8 +457,18 @@ impl World {
                 device::Action::Send(bytes) => self.send(self.session, Role::Device, &bytes, link, watch),
                 device::Action::WakeAt(moment) => self.wake = Some(moment),
                 device::Action::Authenticated(met) => watch(self.now, &Event::Authenticated(&met)),
-                device::Action::Installed(subscription) => watch(self.now, &Event::Installed(&subscription)),
-                device::Action::Prepared(subscription) => watch(self.now, &Event::Prepared(&subscription)),
+                device::Action::Prepared(subscription) => {
+                    watch(self.now, &Event::Prepared(&subscription));
+                    if self.cut == Some(Cut::Prepared) {
+                        return Some(Err(self.power_cut(watch)));
+                    }
+                }
+                device::Action::Installed(subscription) => {
+                    watch(self.now, &Event::Installed(&subscription));
+                    if self.cut == Some(Cut::Installed) {
+                        return Some(Err(self.power_cut(watch)));
+                    }
+                }
                 device::Action::CalledOff => watch(self.now, &Event::CalledOff),
                 device::Action::Erased => watch(self.now, &Event::Erased),
                 device::Action::Told(standing, wanted) => watch(self.now, &Event::Told(standing, wanted)),
@@ -458,6 +482,15 @@ impl World {
             }
         }
         None
+    }
+
+    /// What is durable stays; nobody is there to hear an answer.
+    fn power_cut(&mut self, watch: Watcher<'_>) -> Error {
+        self.cut = None;
+        self.device = None;
+        self.store = self.store.durable_copy();
+        watch(self.now, &Event::PowerCut);
+        Error::Unanswered
     }
 
     fn send(&mut self, session: u32, from: Role, bytes: &[u8], link: &mut Link, watch: Watcher<'_>) {

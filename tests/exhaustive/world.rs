@@ -643,7 +643,7 @@ impl World {
             Question::PutIntoCore(credential) => {
                 let Question::PutIntoCore(_) = &**question else { return all };
                 let credential = Rc::new(remote_provisioning::provisioning::question::CoreCredential {
-                    device: credential.device.clone(),
+                    device: credential.device,
                     supi: credential.supi,
                     epoch: credential.epoch,
                     algorithm: credential.algorithm,

@@ -198,7 +198,7 @@ fn a_subscription_goes_into_other_hands_while_its_device_sleeps() {
 }
 
 /// The other operator: a raw key that the device's anchors know.
-fn recipient(lab: &mut Lab, chain: Vec<u8>) -> (Home, operator::Config, Keys) {
+pub(super) fn recipient(lab: &mut Lab, chain: Vec<u8>) -> (Home, operator::Config, Keys) {
     let pinned = Pinned::from_ccs(identities::raw_operator_ccs(), Role::Operator, Domain::Test, &RustCrypto).unwrap();
     let own = OwnCredential::pinned(IDENTITY, &pinned).unwrap();
     let mut home = Home::laboratory().unwrap();
@@ -211,7 +211,10 @@ fn recipient(lab: &mut Lab, chain: Vec<u8>) -> (Home, operator::Config, Keys) {
     )
 }
 
-fn back(lab: &mut Lab, (home, config, keys): (Home, operator::Config, Keys)) -> (Home, operator::Config, Keys) {
+pub(super) fn back(
+    lab: &mut Lab,
+    (home, config, keys): (Home, operator::Config, Keys),
+) -> (Home, operator::Config, Keys) {
     (
         core::mem::replace(&mut lab.home, home),
         core::mem::replace(&mut lab.operator_config, config),
@@ -220,7 +223,7 @@ fn back(lab: &mut Lab, (home, config, keys): (Home, operator::Config, Keys)) -> 
 }
 
 /// The donor's next entry in the voucher: the device goes to the operator with the raw key.
-fn handed_on(lab: &Lab, epoch: u32) -> Vec<u8> {
+pub(super) fn handed_on(lab: &Lab, epoch: u32) -> Vec<u8> {
     let donor = lab.operator_keys.public_key(IDENTITY).unwrap();
     let chain = maker::voucher(&lab.device_config.name, &donor).unwrap();
     let next = maker::keys_of(identities::raw_operator_key()).unwrap();

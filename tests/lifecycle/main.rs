@@ -4,6 +4,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::std_instead_of_alloc,
     clippy::unwrap_used,
     reason = "a test that panics has found something"
 )]
@@ -12,8 +13,11 @@
 mod lab;
 
 mod authority;
+mod pauses;
 mod receipts;
+mod replay;
 mod standing;
+mod takeover;
 mod two_phase;
 
 use lab::Lab;

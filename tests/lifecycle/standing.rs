@@ -312,6 +312,57 @@ fn a_campaign_stops_when_too_many_fail_and_goes_on_when_a_person_says_so() {
     assert!(Campaign::new(Operation::Query, names(1), PACE).is_err());
 }
 
+/// What a person has looked at is gone from the list once it is heard of, and leaves no room for other failures.
+#[test]
+fn a_good_report_that_comes_late_does_not_loosen_the_stop() {
+    let call = |campaign: &mut Campaign, now: u64, number: usize| {
+        assert_eq!(campaign.next(Millis(now)), Next::Call(format!("device {number}")));
+    };
+    let report =
+        |campaign: &mut Campaign, number: usize, outcome| campaign.report(&format!("device {number}"), outcome);
+    for late in 0..=3 {
+        let mut campaign = Campaign::new(Operation::Rekey, names(20), Pace { interval: 0, ..PACE }).unwrap();
+        for number in 0..3 {
+            call(&mut campaign, 0, number);
+        }
+        assert_eq!(campaign.next(Millis(1_000)), Next::Stopped, "three were silent");
+        campaign.go_on();
+        // One more is silent after the person has looked, and heard of after all: that is none of the three.
+        call(&mut campaign, 1_000, 3);
+        call(&mut campaign, 2_000, 4);
+        assert_eq!(campaign.failed().len(), 4, "{late}");
+        report(&mut campaign, 3, Outcome::Done);
+        report(&mut campaign, 4, Outcome::Done);
+        for number in 0..late {
+            report(&mut campaign, number, Outcome::Done);
+            report(&mut campaign, number, Outcome::Done);
+        }
+        let progress = Progress { waiting: 15, under_way: 0, done: 2 + u32::try_from(late).unwrap(), failed: 3 - late };
+        assert_eq!(campaign.progress(), progress, "{late}");
+        // The rule is what it was: two more may fail, and not three.
+        for number in 5..8 {
+            call(&mut campaign, 2_000, number);
+            report(&mut campaign, number, Code::Conflict.into());
+        }
+        assert_eq!(campaign.next(Millis(2_000)), Next::Stopped, "{late}");
+        // And it was not made tighter either.
+        campaign.go_on();
+        for number in 8..10 {
+            call(&mut campaign, 2_000, number);
+            report(&mut campaign, number, Code::Conflict.into());
+        }
+        call(&mut campaign, 2_000, 10);
+    }
+    // Heard of late with a refusal: that is a failure that nobody has looked at.
+    let mut campaign = Campaign::new(Operation::Rekey, names(9), Pace { interval: 0, failures: 0, ..PACE }).unwrap();
+    call(&mut campaign, 0, 0);
+    assert_eq!(campaign.next(Millis(1_000)), Next::Stopped);
+    campaign.go_on();
+    call(&mut campaign, 1_000, 1);
+    report(&mut campaign, 0, Code::Conflict.into());
+    assert_eq!(campaign.next(Millis(1_000)), Next::Stopped);
+}
+
 /// The operator wants it, the device hears of it, and asks.
 #[test]
 fn a_campaign_reaches_its_devices() {

@@ -174,10 +174,10 @@ fn nothing_is_in_use_that_was_only_offered() {
     let mut lab = Lab::voucher_last(23);
     lab.home.activation = Activation::TwoPhase;
     let it = install(&mut lab, [7; 16]);
-    for operation in [Operation::Query, Operation::Rekey, Operation::Provision] {
+    for (request_number, operation) in [(2, Operation::Query), (3, Operation::Rekey), (4, Operation::Provision)] {
         let txn = [9; 16];
         let state = DeviceState { last_receipt: None, ..state(&it, &lab, &txn) };
-        let counter = Counter { request: 2 + u32::try_from(operation as usize).unwrap(), retry: 0 };
+        let counter = Counter { request: request_number, retry: 0 };
         let request = Request { txn, operation, counter, state, ..request() };
         let asked = ask(&mut lab, &[ours(&wire::encode(&request))]);
         assert!(!asked.questions.contains(&"core"), "{operation:?}: {:?}", asked.questions);
@@ -200,7 +200,8 @@ fn receipts_are_not_held_back() {
     let second = next(&lab, &it, 2, &first);
     let third = next(&lab, &it, 3, &second);
     let hash = |receipt: &[u8]| Some(RustCrypto.sha256(&[receipt]));
-    let cases: [(&str, Vec<&[u8]>, Option<Hash>, bool); 7] = [
+    type Case<'a> = (&'a str, Vec<&'a [u8]>, Option<Hash>, bool);
+    let cases: [Case<'_>; 7] = [
         ("none more", vec![], hash(&first), true),
         ("one more", vec![&second], hash(&second), true),
         ("the acknowledgement was lost", vec![&first, &second], hash(&second), true),

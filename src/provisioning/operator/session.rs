@@ -168,6 +168,9 @@ impl Session {
         if let Some(lost) = self.unknown(crypto) {
             return Ok(if self.account.restored() { self.found_again(lost) } else { Step::Refuse(Code::Conflict) });
         }
+        if let Some(step) = self.lapsed()? {
+            return Ok(step);
+        }
         let Some(shown) = &self.shown else {
             return if self.is_barred_for_good() { self.erase() } else { Ok(self.wish(crypto)) };
         };
@@ -285,6 +288,26 @@ impl Session {
             other && deal.stage != Stage::Aborted && self.is_in_use(&deal.credential, crypto)
         };
         self.account.open().filter(overtaken)
+    }
+
+    /// A transaction that was called off, and the log has lost that: the device is past it, and does not have it.
+    fn lapsed(&self) -> Result<Option<Step>, Error> {
+        let state = &self.visitor.state;
+        let past = |deal: &&Deal| {
+            let before = state.pending.is_none() && state.active.unwrap_or_default() < deal.credential.epoch;
+            before && !deal.is_about(&self.visitor.txn)
+        };
+        let deal = self.account.open().filter(|_| self.account.restored()).filter(past);
+        let Some((deal, txn)) = deal.and_then(|deal| Some((deal, deal.credential.txn?))) else { return Ok(None) };
+        Ok(match (deal.stage, self.core) {
+            (Stage::Prepared, Core::Silent) => Some(self.read(deal)?),
+            (Stage::Prepared, Core::Lacks(_)) => {
+                Some(Step::Log(Box::new(What::Decided { txn, verdict: Verdict::Abort })))
+            }
+            (Stage::Prepared, _) => Some(Step::Refuse(Code::Conflict)),
+            (Stage::Aborted, _) => Some(Step::Log(Box::new(What::Ended(self.signed(&txn, Event::Aborted))))),
+            (Stage::Offered | Stage::Committed, _) => None,
+        })
     }
 
     /// The credential that the device says it uses, if the log knows nothing of it.

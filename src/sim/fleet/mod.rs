@@ -296,7 +296,7 @@ impl<'a> Fleet<'a> {
     }
 
     fn arrival(&mut self, frame: &Frame) -> Checked {
-        if frame.to_device { self.to_device(frame) } else { self.to_operator(frame) }
+        if frame.to_device { self.device_hears(frame) } else { self.operator_hears(frame) }
     }
 
     // ------------------------------------------------------------------------------------------ devices
@@ -404,7 +404,7 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    fn to_device(&mut self, frame: &Frame) -> Checked {
+    fn device_hears(&mut self, frame: &Frame) -> Checked {
         let now = self.now;
         let Some(unit) = self.units.get_mut(frame.unit).filter(|unit| unit.session == frame.session) else {
             return Ok(());
@@ -518,7 +518,7 @@ impl<'a> Fleet<'a> {
 
     // ------------------------------------------------------------------------------------------ operators
 
-    fn to_operator(&mut self, frame: &Frame) -> Checked {
+    fn operator_hears(&mut self, frame: &Frame) -> Checked {
         let (now, today) = (self.now, self.today());
         let travels = self.rng.chance(0.3);
         let Some(firm) = self.firms.get_mut(frame.firm) else { return Ok(()) };
@@ -814,7 +814,8 @@ impl<'a> Fleet<'a> {
             standing == Some(Standing::Suspended)
         });
         let suspended: Vec<usize> = suspended.map(|(place, _)| place).collect();
-        let kept = entries / 2 + self.rng.below(entries / 2 + 1);
+        let half = entries / 2;
+        let kept = half.saturating_add(self.rng.below(half.saturating_add(1)));
         firm.sessions.clear();
         firm.restored = true;
         firm.half_way.extend(suspended);

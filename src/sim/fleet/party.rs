@@ -195,7 +195,7 @@ pub(super) fn founded(devices: usize, operators: usize) -> Result<(Vec<Unit>, Ve
         } else {
             Introduction::VoucherLast { request: false }
         };
-        let at = number % firms.len().max(1);
+        let at = number.checked_rem(firms.len()).unwrap_or_default();
         if let Some(firm) = firms.get_mut(at) {
             firm.home.own(identity.name, maker::voucher(&identity.name, &firm.key)?);
         }

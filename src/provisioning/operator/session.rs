@@ -230,7 +230,8 @@ impl Session {
             return Err(Code::TryLater);
         }
         // One transaction, one credential: what has ended does not begin again, unless nothing had come of it.
-        if !matches!(self.known(), Known::Nothing | Known::Open(Stage::Offered) | Known::Ended(Event::Erased)) {
+        let ended = !matches!(self.known(), Known::Nothing | Known::Open(Stage::Offered) | Known::Ended(Event::Erased));
+        if ended && !self.account.cleaned() {
             return Err(Code::Conflict);
         }
         let has = match (operation, state.active, self.account.active()) {
@@ -247,7 +248,8 @@ impl Session {
             _ => return Err(Code::WrongOperation),
         };
         // Something is prepared, says the log, and the device says that nothing is.
-        let free = self.account.open().is_none_or(|deal| deal.stage == Stage::Offered);
+        let free =
+            self.account.open().is_none_or(|deal| deal.stage == Stage::Offered) || self.account.has_lost_an_end();
         if (has && free) || self.account.cleaned() { Ok(()) } else { Err(Code::Conflict) }
     }
 

@@ -101,6 +101,12 @@ const RECEIPT_CONTEXT: &[u8] = b"RCP receipt";
 const SUMMARY_CONTEXT: &[u8] = b"RCP summary";
 
 impl Receipt {
+    /// Whether both tell of one credential.
+    pub(super) fn is_about_the_same(&self, other: &Self) -> bool {
+        let about = |it: &Self| (it.domain, it.txn, it.supi_hash, it.epoch, it.package_hash, it.owner_epoch, it.grant);
+        about(self) == about(other)
+    }
+
     /// Signs and encodes the receipt.
     ///
     /// # Errors

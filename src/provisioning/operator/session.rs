@@ -168,7 +168,7 @@ impl Session {
         if let Some(lost) = self.unknown(crypto) {
             return Ok(if self.account.restored() { self.found_again(lost) } else { Step::Refuse(Code::Conflict) });
         }
-        if let Some(step) = self.lapsed()? {
+        if let Some(step) = self.lapsed(crypto)? {
             return Ok(step);
         }
         let Some(shown) = &self.shown else {
@@ -293,13 +293,11 @@ impl Session {
     }
 
     /// A transaction that was called off, and the log has lost that: the device is past it, and does not have it.
-    fn lapsed(&self) -> Result<Option<Step>, Error> {
-        let state = &self.visitor.state;
-        let past = |deal: &&Deal| {
-            let before = state.pending.is_none() && state.active.unwrap_or_default() < deal.credential.epoch;
-            before && !deal.is_about(&self.visitor.txn)
-        };
-        let deal = self.account.open().filter(|_| self.account.restored()).filter(past);
+    fn lapsed(&self, crypto: &dyn Crypto) -> Result<Option<Step>, Error> {
+        // It still uses the one before: so that one was not replaced, and this one is not wanted.
+        let before = self.account.active().is_some_and(|active| self.is_in_use(active, crypto));
+        let past = before && self.visitor.state.pending.is_none() && self.account.restored();
+        let deal = self.account.open().filter(|deal| past && !deal.is_about(&self.visitor.txn));
         let Some((deal, txn)) = deal.and_then(|deal| Some((deal, deal.credential.txn?))) else { return Ok(None) };
         Ok(match (deal.stage, self.core) {
             (Stage::Prepared, Core::Silent) => Some(self.read(deal)?),
@@ -603,7 +601,10 @@ impl Session {
         let known = self.line.sequence.map(|last| last.saturating_add(1));
         let follows = shown.previous == self.line.hash
             && known.map_or(shown.sequence > self.acknowledged(), |sequence| shown.sequence == sequence);
-        if !follows || Some(shown.event) != self.expected || !self.fits(&shown, crypto) {
+        // Of a transaction that the log has lost, what the device showed first is what counts.
+        let lost = self.shown.as_ref().filter(|first| self.is_behind(first));
+        let fits = lost.map_or_else(|| self.fits(&shown, crypto), |first| shown.is_about_the_same(first));
+        if !follows || Some(shown.event) != self.expected || !fits {
             return Err(Misbehaved::WrongReceipt.into());
         }
         self.answered(confirm.res)?;

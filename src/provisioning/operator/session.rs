@@ -149,7 +149,8 @@ impl Session {
             return Ok(if self.over { Step::End } else { Step::Refuse(Code::Conflict) });
         }
         // It is not this operator's, and stays beside what the transaction is about: a transfer.
-        if self.core == Core::Recovered(None) && self.shown.is_some() && self.unknown(crypto).is_some() {
+        let transfers = self.visitor.operation == Operation::Transfer || self.shown.is_some();
+        if self.core == Core::Recovered(None) && transfers && self.unknown(crypto).is_some() {
             self.foreign = true;
             self.core = Core::Silent;
         }
@@ -244,7 +245,7 @@ impl Session {
             // A person said that the device is to be taken as it is.
             (Operation::Provision, None, Some(_))
             | (Operation::Rekey, Some(_), None)
-            | (Operation::Transfer, Some(_), Some(_)) => self.account.cleaned(),
+            | (Operation::Transfer, Some(_), Some(_)) => self.account.cleaned() || self.foreign,
             _ => return Err(Code::WrongOperation),
         };
         // Something is prepared, says the log, and the device says that nothing is.

@@ -173,6 +173,8 @@ struct Fleet<'a> {
     serial: u64,
     session: u32,
     recorded: Vec<Frame>,
+    /// Whom vouchers name last.
+    owners: BTreeMap<usize, usize>,
     /// Vouchers, and the owner epoch that they are good for.
     vouchers: BTreeMap<usize, (Vec<u8>, u32)>,
     loss: f64,
@@ -198,6 +200,7 @@ impl<'a> Fleet<'a> {
             now: Millis(0),
             ahead: 0,
             rng: SeededRng::new(seed),
+            owners: units.iter().map(|unit| unit.at).enumerate().collect(),
             vouchers: vouchers.collect(),
             units,
             firms,
@@ -305,8 +308,11 @@ impl<'a> Fleet<'a> {
     fn home(&self, number: usize) -> Option<usize> {
         let unit = self.units.get(number)?;
         let held = device::subscription(&unit.flash).ok()?;
-        let of = held.and_then(|(held, _)| self.firms.iter().position(|firm| firm.home.knows(&held.id.supi)));
-        Some(of.unwrap_or(unit.at))
+        let of = match held {
+            Some((held, _)) => self.firms.iter().position(|firm| firm.home.knows(&held.id.supi)),
+            None => self.firms.iter().position(|firm| firm.handed_on.contains_key(&number)),
+        };
+        of.or_else(|| self.owners.get(&number).copied())
     }
 
     /// What a device is after now: itself, or whoever has it.
@@ -693,7 +699,9 @@ impl<'a> Fleet<'a> {
         let account = firm.account(&id);
         let (what, result) = match (kind, account.standing()) {
             (_, Standing::Suspended | Standing::InService) if firm.half_way.contains(&number) => {
-                firm.half_way.retain(|half_way| *half_way != number);
+                // What the core bars and a restored log does not know of stays barred until it does.
+                let restored = firm.restored;
+                firm.half_way.retain(|half_way| *half_way != number || restored);
                 ("reinstates", firm.carry_out(Task::reinstate(&id, &account), 20))
             }
             (0 | 1, Standing::InService) => {
@@ -767,6 +775,7 @@ impl<'a> Fleet<'a> {
         let sign = |message: &[u8]| firm.keys.sign(IDENTITY, message);
         let chain = voucher::extend(&chain, &firm.key, &thumbprint, epoch, Domain::Test, sign, &RustCrypto)?;
         firm.handed_on.insert(number, next);
+        self.owners.insert(number, next);
         if let Some(firm) = self.firms.get_mut(next) {
             firm.home.own(unit.config.name, chain.clone());
         }

@@ -81,7 +81,7 @@ impl Fleet<'_> {
                 // A suspension that was lost with the log ends now that the log knows of what.
                 if let (Some(firm), Ok(task)) = (self.firms.get_mut(at), Task::reinstate(&id, &account)) {
                     firm.carry_out(Ok(task), 20).map_err(told)?;
-                    firm.half_way.clear();
+                    firm.half_way.retain(|half_way| *half_way != number);
                 }
                 return self.attach(number);
             }

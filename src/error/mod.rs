@@ -141,6 +141,41 @@ pub enum Misbehaved {
     /// The activation challenge was answered wrongly, or a receipt tells of something else than was offered.
     #[error("receipt or answer does not match the offer")]
     WrongReceipt,
+    /// A fragment that has no place in the message under way, which goes on without it.
+    #[error("fragment refused: {0}")]
+    Fragment(#[from] Fragment),
+}
+
+/// Why a fragment has no place in a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fragment {
+    /// It starts before the byte that comes next, and is no repetition of what is there.
+    #[error("overlaps what is there")]
+    Overlap,
+    /// It starts after the byte that comes next, or nothing is under way that it could belong to.
+    #[error("leaves a gap")]
+    Gap,
+    /// It names another total than the first one did.
+    #[error("another total length")]
+    Total,
+    /// It runs past the total, or the message does not end where the total says.
+    #[error("does not end at the total length")]
+    End,
+    /// It is empty, or shorter than `framing::MIN_FRAGMENT` and not the last.
+    #[error("too short")]
+    Short,
+    /// It is of another message, exchange or peer than the one under way.
+    #[error("of another message than the one under way")]
+    Interleaved,
+    /// It repeats, asks for or answers what is over.
+    #[error("of what is over")]
+    Stale,
+}
+
+impl From<Fragment> for Error {
+    fn from(fragment: Fragment) -> Self {
+        Self::Misbehaved(fragment.into())
+    }
 }
 
 /// Failed proofs. Told to the peer in one and the same way, except where RFC 9528 gives a code of its own.
@@ -325,6 +360,8 @@ impl Error {
         match self {
             Self::Misbehaved(Misbehaved::WrongSuite) => Told::WrongSuite,
             Self::Untrusted(Untrusted::UnknownCredential) => Told::UnknownCredential,
+            // Whoever sends a fragment is a stranger still, and an error message would end what it does not belong to.
+            Self::Misbehaved(Misbehaved::Fragment(_)) => Told::Nothing,
             Self::Malformed(_) | Self::Misbehaved(_) | Self::Untrusted(_) | Self::Backend(_) => Told::Unspecified,
             Self::Refused(_) | Self::Declined(_) | Self::Misuse(_) | Self::Unanswered => Told::Nothing,
         }

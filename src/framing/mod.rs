@@ -27,7 +27,7 @@
 
 pub mod coap;
 pub mod cookie;
-//pub mod eap;
+pub mod eap;
 pub mod link;
 
 mod fragment;

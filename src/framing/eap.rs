@@ -39,7 +39,8 @@
 //! EAP is a lock-step of requests and responses. The server chooses the Identifier of each request, one up from the one
 //! before, and the response repeats it: a request heard again is answered with the stored response (RFC 3748 §4.1), and a
 //! response to any other request is dropped. Retransmission is the server's, and only over a lower layer that loses
-//! packets (RFC 3748 §4.3); NAS does it by itself, so [`Server::start`] takes the timer as an option.
+//! packets (RFC 3748 §4.3); NAS does it by itself, so [`Server::start`] takes the timer as an option. Order is the lower
+//! layer's to keep (RFC 3748 §3.1): nothing in a request that is late by more than one tells it from a new one.
 //!
 //! An error message of EDHOC's is a message like others: [`Peer::send`] it and wait for Failure, or [`Server::send`] it and
 //! [`fail`](Server::fail) when it has been heard (§3.1.3).
@@ -361,6 +362,12 @@ impl Peer {
         if !self.heard.is_empty() && identifier == self.identifier {
             return Err(Fragment::Stale.into());
         }
+        // §3.1.6: within a message, of either side, the identifiers go up by one. So what is late does not count as what
+        // comes next.
+        let within = !self.outgoing.is_out() || self.incoming.is_under_way();
+        if within && identifier != self.identifier.wrapping_add(1) {
+            return Err(Fragment::Stale.into());
+        }
         match self.state {
             PeerState::AwaitStart if body.start => {
                 self.hear(identifier, bytes);
@@ -376,7 +383,9 @@ impl Peer {
                 self.go_on();
             }
             // Nothing to acknowledge, and nothing said.
-            PeerState::Listening if body.is_empty() => return Err(Misbehaved::UnexpectedMessage.into()),
+            PeerState::Listening if body.is_empty() && !self.incoming.is_under_way() => {
+                return Err(Misbehaved::UnexpectedMessage.into());
+            }
             PeerState::Listening => {
                 let whole = self.incoming.accept(body)?;
                 self.hear(identifier, bytes);

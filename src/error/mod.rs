@@ -253,6 +253,35 @@ pub enum Untrusted {
     /// Nobody entitled says that this operator owns this device.
     #[error("not entitled: {0}")]
     Voucher(#[from] Voucher),
+    /// A relay that may not forward this.
+    #[error("relay refused: {0}")]
+    Relay(#[from] Relay),
+}
+
+/// Why a relay may not forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Relay {
+    /// Its token is none of this operator's.
+    #[error("token not authentic")]
+    Token,
+    /// The token is another relay's.
+    #[error("token of another relay")]
+    OtherRelay,
+    /// The token's time is over.
+    #[error("token expired")]
+    Expired,
+    /// The token is for the other domain, or not for this operation.
+    #[error("outside of the token's scope")]
+    Scope,
+    /// It has forwarded as much as the token allows.
+    #[error("quota used up")]
+    Quota,
+}
+
+impl From<Relay> for Error {
+    fn from(relay: Relay) -> Self {
+        Self::Untrusted(relay.into())
+    }
 }
 
 /// Why a voucher does not make an operator the owner of a device.
@@ -362,6 +391,8 @@ impl Error {
             Self::Untrusted(Untrusted::UnknownCredential) => Told::UnknownCredential,
             // Whoever sends a fragment is a stranger still, and an error message would end what it does not belong to.
             Self::Misbehaved(Misbehaved::Fragment(_)) => Told::Nothing,
+            // It is not the device that is refused.
+            Self::Untrusted(Untrusted::Relay(_)) => Told::Nothing,
             Self::Malformed(_) | Self::Misbehaved(_) | Self::Untrusted(_) | Self::Backend(_) => Told::Unspecified,
             Self::Refused(_) | Self::Declined(_) | Self::Misuse(_) | Self::Unanswered => Told::Nothing,
         }

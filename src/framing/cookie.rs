@@ -20,9 +20,7 @@
 //! The key is the caller's, random, and the same on all servers of a fleet. A new one makes the cookies under way useless,
 //! which costs their devices a round trip.
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
-
+use super::{TAG_LEN, mac};
 use crate::{
     crypto::{Secret, equal},
     error::{Misuse, Untrusted},
@@ -30,7 +28,7 @@ use crate::{
 };
 
 /// Bytes of a cookie.
-pub const COOKIE_LEN: usize = 17;
+pub const COOKIE_LEN: usize = 1 + TAG_LEN;
 
 /// How many bytes may go to an address that nobody has shown to receive anything, for each that came from there.
 pub const AMPLIFICATION: usize = 3;
@@ -76,18 +74,9 @@ impl<'a> Baker<'a> {
     }
 
     fn cookie(&self, bucket: u64, address: &[u8], what: &[u8]) -> [u8; COOKIE_LEN] {
-        let mut block = Secret::<64>::zeroed();
-        for (to, from) in block.bytes_mut().iter_mut().zip(self.key.bytes()) {
-            *to = *from;
-        }
-        let mut mac = Hmac::<Sha256>::new(block.bytes().into());
-        mac.update(b"RCP cookie");
-        mac.update(&bucket.to_be_bytes());
         // So that no byte can be taken for one of the other part.
-        mac.update(&u64::try_from(address.len()).unwrap_or(u64::MAX).to_be_bytes());
-        mac.update(address);
-        mac.update(what);
-        let tag = mac.finalize().into_bytes();
+        let len = u64::try_from(address.len()).unwrap_or(u64::MAX).to_be_bytes();
+        let tag = mac(self.key, &[b"RCP cookie", &bucket.to_be_bytes(), &len, address, what]);
         let mut cookie = [low(bucket); COOKIE_LEN];
         for (to, from) in cookie.iter_mut().skip(1).zip(tag) {
             *to = from;

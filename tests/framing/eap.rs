@@ -51,7 +51,7 @@ fn sent_by_server(server: &mut Server) -> Vec<Vec<u8>> {
 
 fn sent(poll: impl FnMut() -> Option<Action>) -> Vec<Vec<u8>> {
     let sent = |action| if let Action::Send(packet) = action { Some(packet) } else { None };
-    std::iter::from_fn(poll).filter_map(sent).collect()
+    core::iter::from_fn(poll).filter_map(sent).collect()
 }
 
 /// A server that has heard a message_1 in answer to Start 0, and has the word.
@@ -79,11 +79,11 @@ fn the_fragments_of_the_draft() {
     let profile = Profile::new(32).unwrap();
     let whole = message(128, 1);
     let expected = [
-        [&[1, 1, 0, 32, 57, 0b000_0_1_001, 128], &whole[..25]].concat(),
-        [&[1, 2, 0, 32, 57, 0b000_0_1_000], &whole[25..51]].concat(),
-        [&[1, 3, 0, 32, 57, 0b000_0_1_000], &whole[51..77]].concat(),
-        [&[1, 4, 0, 32, 57, 0b000_0_1_000], &whole[77..103]].concat(),
-        [&[1, 5, 0, 31, 57, 0b000_0_0_000], &whole[103..]].concat(),
+        [&[1, 1, 0, 32, 57, 0b0000_1001, 128], &whole[..25]].concat(),
+        [&[1, 2, 0, 32, 57, 0b0000_1000], &whole[25..51]].concat(),
+        [&[1, 3, 0, 32, 57, 0b0000_1000], &whole[51..77]].concat(),
+        [&[1, 4, 0, 32, 57, 0b0000_1000], &whole[77..103]].concat(),
+        [&[1, 5, 0, 31, 57, 0b0000_0000], &whole[103..]].concat(),
     ];
     let (mut server, mut peer) = (listening_server(profile), started_peer(profile));
     peer.send(b"message_1").unwrap();

@@ -34,7 +34,7 @@ fn server(profile: Profile) -> Server {
 
 fn packets(poll: impl FnMut() -> Option<Action>) -> Vec<Vec<u8>> {
     let sent = |action| if let Action::Send(packet) = action { Some(packet) } else { None };
-    std::iter::from_fn(poll).filter_map(sent).collect()
+    core::iter::from_fn(poll).filter_map(sent).collect()
 }
 
 fn only(mut packets: Vec<Vec<u8>>) -> Vec<u8> {
@@ -467,7 +467,7 @@ fn a_client_backs_off_and_gives_up() {
     client.handle_timeout(Millis(500));
     client.handle_packet(&wants(0, 200, 127), Millis(600)).unwrap();
     let wakes: Vec<_> =
-        std::iter::from_fn(|| client.poll()).filter(|action| matches!(action, Action::WakeAt(_))).collect();
+        core::iter::from_fn(|| client.poll()).filter(|action| matches!(action, Action::WakeAt(_))).collect();
     assert_eq!(wakes, [500, 1_500, 1_100].map(|at| Action::WakeAt(Millis(at))));
     // Not above a minute.
     let pauses = [0, 5, 6, 7, 8, 255].map(|attempt| Retry { first: 500, attempts: 8 }.pause(attempt));

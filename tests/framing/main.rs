@@ -2,6 +2,7 @@
 #![cfg(feature = "sim")]
 #![allow(
     clippy::arithmetic_side_effects,
+    clippy::as_conversions,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
@@ -15,6 +16,7 @@ mod cookies;
 mod eap;
 mod fragments;
 mod links;
+mod relays;
 
 use remote_provisioning::error::{Error, Fragment};
 

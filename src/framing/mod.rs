@@ -20,6 +20,44 @@
 //! first fragment on, and fragments in order of at least [`MIN_FRAGMENT`] bytes; the [`Reassembler`] refuses overlaps,
 //! gaps, other totals, and fragments of anything but the one message under way, and a refused fragment changes nothing.
 //!
+//! Three verbs, as everywhere in this crate; both sides in one process:
+//!
+//! ```
+//! # fn main() -> Result<(), remote_provisioning::Error> {
+//! use remote_provisioning::{
+//!     framing::{Profile, link::{Action, Client, Server, exchange_of}},
+//!     time::{Millis, Retry},
+//! };
+//!
+//! let now = Millis(0);
+//! // In earnest a random number, one for each exchange.
+//! let mut client = Client::new(Profile::SMS, Retry { first: 10_000, attempts: 8 }, 0x4711);
+//! let mut server = None;
+//! client.send(&[1; 300], now)?;
+//! while let Some(action) = client.poll() {
+//!     match action {
+//!         Action::Send(packet) => {
+//!             let exchange = exchange_of(&packet)?;
+//!             let server = server.get_or_insert_with(|| Server::new(Profile::SMS, 300_000, exchange));
+//!             server.handle_packet(&packet, now)?;
+//!             while let Some(action) = server.poll() {
+//!                 match action {
+//!                     Action::Send(packet) => client.handle_packet(&packet, now)?,
+//!                     Action::Received(question) => server.send(&question)?,
+//!                     Action::WakeAt(_) | Action::Unanswered => {}
+//!                 }
+//!             }
+//!         }
+//!         Action::Received(answer) => assert_eq!(answer, [1; 300]),
+//!         // In earnest: a timer that calls `client.handle_timeout`.
+//!         Action::WakeAt(_) | Action::Unanswered => {}
+//!     }
+//! }
+//! assert!(client.is_idle());
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Before anybody has authenticated, an operator under load can ask for a [cookie] first, and
 //! holds what it says to three times what it has heard ([`cookie::Budget`]).
 //!

@@ -19,7 +19,7 @@ use remote_provisioning::{
     wire::MAX_MESSAGE,
 };
 
-use crate::{allocated, message, refused};
+use crate::{allocated, machines::provision, message, refused};
 
 const NOW: Millis = Millis(0);
 
@@ -721,6 +721,33 @@ fn keys_are_of_one_session() {
     assert_ne!(one.emsk(), other.emsk());
     assert_ne!(one.session_id(), other.session_id());
     assert!(!format!("{one:?}").contains(&format!("{:?}", &one.msk().bytes()[..2]).replace(['[', ']'], "")));
+}
+
+/// The machines: message_1 to message_4 in EAP, with chains, a voucher and evidence, in fragments; the records after it over the
+/// network that it gave access to.
+#[test]
+fn a_first_provisioning_in_eap() {
+    let mut wire = Wire::started(Profile::EAP);
+    let mut turns = 0;
+    let (ended, installed) = provision(None, |message, ask| {
+        turns += 1;
+        if turns > 2 {
+            if turns == 3 {
+                // message_4 has authenticated.
+                wire.peer.conclude().unwrap();
+                assert_eq!(wire.settle(), None);
+                wire.server.succeed().unwrap();
+                assert_eq!(wire.settle(), None);
+            }
+            return Some(ask(message, None));
+        }
+        let heard = wire.up(message);
+        let answer = ask(&heard, None);
+        Some(wire.down(&answer))
+    });
+    assert_eq!((ended, installed, turns), (Some(Ok(())), true, 3));
+    // 123 + 1123 + 1235 + 210 bytes of messages; message_2 and message_3 have two fragments each.
+    assert_eq!((wire.packets, wire.bytes), (11, 2_691 + 10 * 6 + 2 * 2 + 4));
 }
 
 /// §3.1.3, figure 3: the peer refuses message_2 with an error message, and Failure follows.

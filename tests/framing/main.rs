@@ -15,7 +15,9 @@ mod blocks;
 mod cookies;
 mod eap;
 mod fragments;
+mod garbage;
 mod links;
+mod machines;
 mod relays;
 
 use remote_provisioning::error::{Error, Fragment};

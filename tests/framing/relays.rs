@@ -1,10 +1,7 @@
 //! Relays: who may forward what, and a first provisioning through one.
 
 use remote_provisioning::{
-    Device, Operator,
-    credential::SoftUsim,
     crypto::{Crypto, Secret, rustcrypto::RustCrypto},
-    edhoc::OwnCredential,
     error::{Error, Malformed, Misuse, Refused, Relay, Told},
     framing::{
         Profile,
@@ -12,16 +9,12 @@ use remote_provisioning::{
         relay::{Admitted, Announcement, Gate, MAX_NAME, MAX_RELAYED, Permit, Relayed, Returned, Usage},
     },
     identity::Domain,
-    provisioning::{
-        Desk, Platform,
-        device::{self, Goal, Introduction, Retry},
-        operator,
-    },
-    sim::{IDENTITY, SeededRng, TODAY, home::Home, identities, maker},
-    store::memory::{MemoryKeyStore, MemoryStore},
-    time::Millis,
+    sim::identities,
+    time::{Millis, Retry},
     wire::{MAX_MESSAGE, decode, encode},
 };
+
+use crate::machines::provision;
 
 const NAME: &[u8] = b"relay 7";
 const NOW: u64 = 1_800_000_000;
@@ -180,140 +173,76 @@ fn a_token_is_for_its_operations() {
 // ------------------------------------------------------------------------------------------------- a whole provisioning
 
 /// What the relay has seen, and how it ended.
+#[derive(Default)]
 struct Seen {
     bytes: Vec<u8>,
     forwarded: Vec<usize>,
     packets: usize,
-    result: Result<(), Error>,
+    ended: Option<Result<(), Error>>,
     installed: bool,
     usage: Usage,
     refused: Option<Error>,
 }
 
 /// A device that is told of a relay by `announced`, and speaks SMS with it; the relay forwards with `token`.
-fn provision(announced: &Announcement<'_>, token: &[u8]) -> Seen {
-    let mut device_keys = MemoryKeyStore::new();
-    device_keys.insert(IDENTITY, identities::device_key()).unwrap();
-    let own = OwnCredential::chain(IDENTITY, &identities::device_chain()).unwrap();
-    let introduction = Introduction::VoucherFirst(maker::home_key().unwrap());
-    let mut config = device::Config::new(own, maker::device_name().unwrap(), Domain::Test, introduction);
-    config.relay = Some(announced.hash(&RustCrypto));
-    let device_anchors = identities::factory_anchors();
-    let attestation = maker::Attestation::new(&maker::device_name().unwrap()).unwrap();
-    let (mut store, mut usim) = (MemoryStore::new(), SoftUsim);
-    let mut operator_keys = MemoryKeyStore::new();
-    operator_keys.insert(IDENTITY, identities::operator_key()).unwrap();
-    let operator_anchors = identities::maker_anchors();
-    let (mut home, storage) = (Home::laboratory().unwrap(), Home::storage_key().unwrap());
-    let (mut rng, mut other_rng, now) = (SeededRng::new(1), SeededRng::new(2), Millis(0));
-    let mut platform = Platform {
-        crypto: &RustCrypto,
-        rng: &mut rng,
-        keys: &device_keys,
-        anchors: &device_anchors,
-        attester: Some(&attestation),
-        subscriptions: &mut store,
-        usim: &mut usim,
-        date: None,
-    };
-    let mut desk = Desk {
-        crypto: &RustCrypto,
-        rng: &mut other_rng,
-        keys: &operator_keys,
-        storage: &storage,
-        anchors: &operator_anchors,
-        date: TODAY,
-    };
-    let mut seen = Seen {
-        bytes: Vec::new(),
-        forwarded: Vec::new(),
-        packets: 0,
-        result: Err(Error::Unanswered),
-        installed: false,
-        usage: Usage::default(),
-        refused: None,
-    };
-    let mut device = Device::start(config, Goal::Provision, now, &mut platform).unwrap();
-    let mut operator: Option<Operator> = None;
+fn through(announced: &Announcement<'_>, token: &[u8]) -> Seen {
+    let mut seen = Seen::default();
     let mut client = Client::new(Profile::SMS, Retry { first: 2_000, attempts: 8 }, 1);
     let mut relay = Server::new(Profile::SMS, 60_000, 1);
-    loop {
-        let mut quiet = true;
-        while let Some(action) = device.poll() {
-            quiet = false;
-            match action {
-                device::Action::Send(bytes) => client.send(&bytes, now).unwrap(),
-                device::Action::Installed(_) => seen.installed = true,
-                device::Action::Finished(result) => {
-                    seen.result = result;
-                    return seen;
-                }
-                _ => {}
-            }
-        }
-        while let Some(action) = client.poll() {
-            quiet = false;
-            match action {
-                link::Action::Send(packet) => {
-                    seen.packets += 1;
-                    relay.handle_packet(&packet, now).unwrap();
-                }
-                link::Action::Received(bytes) => drop(device.handle_message(&bytes, now, &mut platform)),
-                _ => {}
-            }
-        }
-        while let Some(action) = relay.poll() {
-            quiet = false;
-            match action {
-                link::Action::Send(packet) => {
-                    seen.packets += 1;
-                    client.handle_packet(&packet, now).unwrap();
-                }
-                link::Action::Received(message) => {
-                    seen.bytes.extend_from_slice(&message);
-                    seen.forwarded.push(message.len());
-                    match admit(token, &message, NAME, operator.is_none(), &mut seen.usage, NOW) {
-                        Ok(admitted) => {
-                            let operator = operator.get_or_insert_with(|| {
-                                let own = OwnCredential::chain(IDENTITY, &identities::operator_chain()).unwrap();
-                                let mut config = operator::Config::new(own, Domain::Test);
-                                config.relay = Some(admitted.relay);
-                                Operator::new(config)
-                            });
-                            let _ = operator.handle_message(&message, now, &mut desk);
-                        }
-                        Err(error) => seen.refused = Some(error),
+    let (now, mut is_new) = (Millis(0), true);
+    let (ended, installed) = provision(Some(announced.hash(&RustCrypto)), |message, ask| {
+        client.send(message, now).unwrap();
+        loop {
+            let mut quiet = true;
+            while let Some(action) = client.poll() {
+                quiet = false;
+                match action {
+                    link::Action::Send(packet) => {
+                        seen.packets += 1;
+                        relay.handle_packet(&packet, now).unwrap();
                     }
+                    link::Action::Received(answer) => return Some(answer),
+                    _ => {}
                 }
-                _ => {}
+            }
+            while let Some(action) = relay.poll() {
+                quiet = false;
+                match action {
+                    link::Action::Send(packet) => {
+                        seen.packets += 1;
+                        client.handle_packet(&packet, now).unwrap();
+                    }
+                    link::Action::Received(message) => {
+                        seen.bytes.extend_from_slice(&message);
+                        seen.forwarded.push(message.len());
+                        match admit(token, &message, NAME, core::mem::take(&mut is_new), &mut seen.usage, NOW) {
+                            Ok(admitted) => {
+                                let answer = ask(&message, Some(admitted.relay));
+                                let returned = encode(&Returned { session: 1, message: &answer });
+                                let Returned { message: answer, .. } = decode(&returned).unwrap();
+                                seen.bytes.extend_from_slice(answer);
+                                relay.send(answer).unwrap();
+                            }
+                            Err(error) => seen.refused = Some(error),
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            if quiet {
+                return None;
             }
         }
-        while let Some(action) = operator.as_mut().and_then(Operator::poll) {
-            quiet = false;
-            match action {
-                operator::Action::Send(bytes) => {
-                    seen.bytes.extend_from_slice(&bytes);
-                    relay.send(&bytes).unwrap();
-                }
-                operator::Action::Ask(question) => {
-                    operator.as_mut().unwrap().answer(home.answer(question), &mut desk).unwrap();
-                }
-                _ => {}
-            }
-        }
-        if quiet {
-            return seen;
-        }
-    }
+    });
+    Seen { ended, installed, ..seen }
 }
 
 #[test]
 fn a_first_provisioning_over_sms_through_a_relay() {
     let announced = Announcement { domain: Domain::Test, relay: NAME, nonce: NONCE };
     let generous = token(|permit| permit.bytes = 3_000);
-    let seen = provision(&announced, &generous);
-    assert_eq!(seen.result, Ok(()));
-    assert!(seen.installed);
+    let seen = through(&announced, &generous);
+    assert_eq!((seen.ended, seen.installed), (Some(Ok(())), true));
     let up: usize = seen.forwarded.iter().sum();
     println!("{} packets of SMS, {up} bytes forwarded", seen.packets);
     assert_eq!(seen.usage, Usage { sessions: 1, bytes: up as u64 });
@@ -334,15 +263,15 @@ fn a_relay_that_is_not_the_one_named_gets_nothing_through() {
         Announcement { domain: Domain::Test, relay: b"relay 8", nonce: NONCE },
         Announcement { domain: Domain::Test, relay: NAME, nonce: [8; 16] },
     ] {
-        let seen = provision(&other, &generous);
-        assert_eq!(seen.result, Err(Refused::Edhoc(1).into()), "the operator has refused message_1");
+        let seen = through(&other, &generous);
+        assert_eq!(seen.ended, Some(Err(Refused::Edhoc(1).into())), "the operator has refused message_1");
         assert!(!seen.installed);
     }
     // And one whose quota does not reach is stopped on its way.
     let announced = Announcement { domain: Domain::Test, relay: NAME, nonce: NONCE };
-    let seen = provision(&announced, &token(|permit| permit.bytes = 1_000));
-    assert_eq!((seen.refused, seen.installed), (Some(Relay::Quota.into()), false));
-    let seen = provision(&announced, &token(|permit| permit.expires = NOW));
+    let seen = through(&announced, &token(|permit| permit.bytes = 1_000));
+    assert_eq!((seen.refused, seen.ended, seen.installed), (Some(Relay::Quota.into()), None, false));
+    let seen = through(&announced, &token(|permit| permit.expires = NOW));
     assert_eq!((seen.refused, seen.usage), (Some(Relay::Expired.into()), Usage::default()));
     assert_eq!(Error::from(Relay::Quota).told(), Told::Nothing);
 }

@@ -1,7 +1,5 @@
 //! Client and server over a link: every length, every accident, every stranger.
 
-use std::collections::VecDeque;
-
 use remote_provisioning::{
     error::{Error, Fragment, Malformed, Misbehaved, Misuse},
     framing::{
@@ -233,10 +231,10 @@ fn strangers_change_nothing() {
     let mut received = Vec::new();
     let mut turns = 0;
     while received.len() < 2 {
-        let mut to_server = VecDeque::new();
+        let mut to_server = Vec::new();
         while let Some(action) = client.poll() {
             match action {
-                Action::Send(packet) => to_server.push_back(packet),
+                Action::Send(packet) => to_server.push(packet),
                 Action::Received(message) => received.push(message),
                 _ => {}
             }
@@ -253,10 +251,10 @@ fn strangers_change_nothing() {
             ));
             assert_eq!(count, 0);
         }
-        let mut to_client = VecDeque::new();
+        let mut to_client = Vec::new();
         while let Some(action) = server.poll() {
             match action {
-                Action::Send(packet) => to_client.push_back(packet),
+                Action::Send(packet) => to_client.push(packet),
                 Action::Received(message) => {
                     received.push(message);
                     server.send(&answer).unwrap();

@@ -418,12 +418,15 @@ impl Peer {
     }
 
     /// Answers what was [received](Action::Received), or the [Start](Action::Started): with a message of EDHOC, or an error
-    /// message.
+    /// message. What was said already is not said twice, for the layer above may repeat itself.
     ///
     /// # Errors
     /// [`Misuse::NotNow`] if the server has the word; [`Misuse::Parameter`] above
     /// [`MAX_MESSAGE`](crate::wire::MAX_MESSAGE), or for a message of no bytes, which would be [`Peer::conclude`].
     pub fn send(&mut self, message: &[u8]) -> Result<(), Misuse> {
+        if self.state == PeerState::Listening && self.outgoing.message == message {
+            return Ok(());
+        }
         if self.state != PeerState::Speaking {
             return Err(Misuse::NotNow("the server has the word"));
         }
@@ -436,9 +439,7 @@ impl Peer {
         Ok(())
     }
 
-    /// message_4 has authenticated the server to the end: says so with an empty response, and believes Success from now on.
-    /// After an error message of the server's there is nothing to say either; then it is a Failure that follows, and
-    /// [`Peer::give_up`] that this side calls.
+    /// message_4 has authenticated: says so with an empty response (§3.1.1), and believes Success from now on.
     ///
     /// # Errors
     /// [`Misuse::NotNow`] if the server has the word.

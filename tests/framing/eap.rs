@@ -386,6 +386,10 @@ fn what_a_peer_refuses() {
     assert_eq!(sent_by_peer(&mut peer), [&first[..]]);
     peer.handle_packet(&request(0, 0x10, b"")).unwrap();
     assert_eq!(sent_by_peer(&mut peer), [&first[..]], "the stored response");
+    // The layer above repeats itself; another message has no place here.
+    peer.send(&whole).unwrap();
+    assert_eq!(peer.poll(), None);
+    assert_eq!(peer.send(b"message_1"), Err(Misuse::NotNow("the server has the word")));
     // Its own response, reflected; another request of the same identifier; anything but the acknowledgement.
     assert_eq!(peer.handle_packet(&first), unexpected());
     assert_eq!(peer.handle_packet(&request(0, 0, b"message_2")), refused(Fragment::Stale));

@@ -11,6 +11,8 @@
 //! ```text
 //!            your transport          bytes in, bytes out: EAP in NAS, CoAP, UDP, SMS, serial …
 //!                  │
+//!              (framing)              large messages over small links, where yours does not carry them whole
+//!                  │
 //!   provisioning ──┴── Device ◀─────────────▶ Operator      what is asked, offered, committed, confirmed
 //!        │               │                        │
 //!      edhoc            who is this, and a session with them             RFC 9528
@@ -21,7 +23,7 @@
 //!        │               │                        │
 //!   aka · cose · store   vectors, SQN, 5G keys · signed and sealed · keys and slots
 //!        │
-//!   wire · crypto · identity · error
+//!   wire · crypto · identity · time · error
 //! ```
 //!
 //! Imports run downwards only; `tests/layers.rs` holds them to it.
@@ -147,11 +149,13 @@ pub mod credential;
 pub mod crypto;
 pub mod edhoc;
 pub mod error;
+pub mod framing;
 pub mod identity;
 pub mod provisioning;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod store;
+pub mod time;
 pub mod trust;
 pub mod wire;
 

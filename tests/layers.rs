@@ -14,7 +14,7 @@ use std::{fs, path::Path};
 
 const RANKS: [&[&str]; 7] = [
     &["error"],
-    &["identity", "wire", "crypto"],
+    &["identity", "wire", "crypto", "time"],
     &["store", "cose", "aka", "framing"],
     &["trust", "attestation", "credential"],
     &["edhoc", "authority"],

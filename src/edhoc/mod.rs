@@ -49,6 +49,7 @@
 //! Suites are rows of a table ([`Suite`]). This profile has -24 (private use), 3 and 2, all on P-256; the feature `x25519`
 //! adds suite 0. Secrets of a session live behind boxes that steps hand on by pointer, so moving a step copies no key.
 
+pub mod eap;
 pub mod initiator;
 pub mod responder;
 pub(crate) mod token;

@@ -141,6 +141,41 @@ pub enum Misbehaved {
     /// The activation challenge was answered wrongly, or a receipt tells of something else than was offered.
     #[error("receipt or answer does not match the offer")]
     WrongReceipt,
+    /// A fragment that has no place in the message under way, which goes on without it.
+    #[error("fragment refused: {0}")]
+    Fragment(#[from] Fragment),
+}
+
+/// Why a fragment has no place in a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fragment {
+    /// It starts before the byte that comes next, and is no repetition of what is there.
+    #[error("overlaps what is there")]
+    Overlap,
+    /// It starts after the byte that comes next, or nothing is under way that it could belong to.
+    #[error("leaves a gap")]
+    Gap,
+    /// It names another total than the first one did.
+    #[error("another total length")]
+    Total,
+    /// It runs past the total, or the message does not end where the total says.
+    #[error("does not end at the total length")]
+    End,
+    /// It is empty, or shorter than `framing::MIN_FRAGMENT` and not the last.
+    #[error("too short")]
+    Short,
+    /// It is of another message, exchange or peer than the one under way.
+    #[error("of another message than the one under way")]
+    Interleaved,
+    /// It repeats, asks for or answers what is over.
+    #[error("of what is over")]
+    Stale,
+}
+
+impl From<Fragment> for Error {
+    fn from(fragment: Fragment) -> Self {
+        Self::Misbehaved(fragment.into())
+    }
 }
 
 /// Failed proofs. Told to the peer in one and the same way, except where RFC 9528 gives a code of its own.
@@ -218,6 +253,35 @@ pub enum Untrusted {
     /// Nobody entitled says that this operator owns this device.
     #[error("not entitled: {0}")]
     Voucher(#[from] Voucher),
+    /// A relay that may not forward this.
+    #[error("relay refused: {0}")]
+    Relay(#[from] Relay),
+}
+
+/// Why a relay may not forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Relay {
+    /// Its token is none of this operator's.
+    #[error("token not authentic")]
+    Token,
+    /// The token is another relay's.
+    #[error("token of another relay")]
+    OtherRelay,
+    /// The token's time is over.
+    #[error("token expired")]
+    Expired,
+    /// The token is for the other domain, or not for this operation.
+    #[error("outside of the token's scope")]
+    Scope,
+    /// It has forwarded as much as the token allows.
+    #[error("quota used up")]
+    Quota,
+}
+
+impl From<Relay> for Error {
+    fn from(relay: Relay) -> Self {
+        Self::Untrusted(relay.into())
+    }
 }
 
 /// Why a voucher does not make an operator the owner of a device.
@@ -325,6 +389,10 @@ impl Error {
         match self {
             Self::Misbehaved(Misbehaved::WrongSuite) => Told::WrongSuite,
             Self::Untrusted(Untrusted::UnknownCredential) => Told::UnknownCredential,
+            // Whoever sends a fragment is a stranger still, and an error message would end what it does not belong to.
+            Self::Misbehaved(Misbehaved::Fragment(_)) => Told::Nothing,
+            // It is not the device that is refused.
+            Self::Untrusted(Untrusted::Relay(_)) => Told::Nothing,
             Self::Malformed(_) | Self::Misbehaved(_) | Self::Untrusted(_) | Self::Backend(_) => Told::Unspecified,
             Self::Refused(_) | Self::Declined(_) | Self::Misuse(_) | Self::Unanswered => Told::Nothing,
         }

@@ -113,20 +113,9 @@ pub use self::{
     question::{Admission, Answer, Question},
     task::Task,
 };
+pub use crate::time::Millis;
 
 /// Whether the key store is slow or has failed: then a machine stays where it is, and the same message makes it ask again.
 const fn is_key_store(error: Error) -> bool {
     matches!(error, Error::Backend(Backend::Key | Backend::KeyPending))
-}
-
-/// Milliseconds since any fixed moment: for timers only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Millis(pub u64);
-
-impl Millis {
-    /// This moment and `span` milliseconds.
-    #[must_use]
-    pub const fn after(self, span: u64) -> Self {
-        Self(self.0.saturating_add(span))
-    }
 }

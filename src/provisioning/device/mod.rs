@@ -20,6 +20,8 @@
 
 mod durable;
 
+pub use crate::time::Retry;
+
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use arrayvec::ArrayVec;
@@ -137,18 +139,6 @@ pub enum Introduction {
         request: bool,
     },
 }
-
-/// Stop-and-wait: the pause doubles with each attempt, up to a minute.
-#[derive(Clone, Copy, Debug)]
-pub struct Retry {
-    /// Milliseconds to wait for the first answer.
-    pub first: u64,
-    /// How often to send a message before giving up.
-    pub attempts: u8,
-}
-
-/// Longest pause between two transmissions, in milliseconds.
-const MAX_PAUSE: u64 = 60_000;
 
 /// Shortest pause between two attempts, in milliseconds.
 const FIRST_REST: u64 = 60_000;
@@ -917,8 +907,7 @@ impl Device {
     }
 
     fn transmit(&mut self, now: Millis) {
-        let doubled = self.config.retry.first.saturating_mul(1 << self.attempt.min(15));
-        self.deadline = now.after(doubled.min(MAX_PAUSE));
+        self.deadline = now.after(self.config.retry.pause(self.attempt));
         self.attempt = self.attempt.saturating_add(1);
         self.actions.push_back(Action::Send(self.sent.clone()));
         self.actions.push_back(Action::WakeAt(self.deadline));

@@ -1,0 +1,40 @@
+//! Large messages over small links: fragments, links that lose and repeat, CoAP's blocks, EAP, cookies.
+#![cfg(feature = "sim")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test that goes wrong here should stop"
+)]
+
+mod blocks;
+mod cookies;
+mod eap;
+mod fragments;
+mod garbage;
+mod links;
+mod machines;
+mod relays;
+
+use remote_provisioning::error::{Error, Fragment};
+
+/// `len` bytes that differ from their neighbours, and from those of another `seed`.
+fn message(len: usize, seed: u8) -> Vec<u8> {
+    let byte = |at: usize| (at.wrapping_mul(167) ^ (at >> 8)) as u8 ^ seed.wrapping_mul(29);
+    (0..len).map(byte).collect()
+}
+
+/// The allocations that `work` makes, and their bytes.
+fn allocated<T>(work: impl FnOnce() -> T) -> (u64, u64, T) {
+    let mut result = None;
+    let counted = allocation_counter::measure(|| result = Some(work()));
+    (counted.count_total, counted.bytes_total, result.unwrap())
+}
+
+fn refused<T>(fragment: Fragment) -> Result<T, Error> {
+    Err(fragment.into())
+}

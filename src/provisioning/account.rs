@@ -379,7 +379,7 @@ impl Account {
 
     fn offered(&mut self, offered: &Offered) -> Result<(), Conflict> {
         let untaken = self.open.as_ref().is_none_or(|deal| deal.stage == Stage::Offered);
-        let superseding = untaken || self.cleaned || self.has_lost_an_end();
+        let superseding = untaken || self.cleaned || self.restored;
         let owned = self.released.is_none_or(|released| offered.owner_epoch > released.owner_epoch);
         let stands = matches!(self.standing, Standing::InService | Standing::Retired) && owned;
         if !superseding || !stands || offered.epoch <= self.epoch || self.is_full() {
@@ -616,11 +616,6 @@ impl Account {
     /// ended.
     pub const fn restored(&self) -> bool {
         self.restored
-    }
-
-    /// Whether a device that has nothing may have had what is open, and given it back: the log was restored.
-    pub(super) const fn has_lost_an_end(&self) -> bool {
-        self.restored && self.active.is_none()
     }
 
     /// Whether a person has looked, and the device was not here since.

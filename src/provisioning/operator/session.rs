@@ -249,8 +249,10 @@ impl Session {
             _ => return Err(Code::WrongOperation),
         };
         // Something is prepared, says the log, and the device says that nothing is.
-        let free =
-            self.account.open().is_none_or(|deal| deal.stage == Stage::Offered) || self.account.has_lost_an_end();
+        let untaken = self.account.open().is_none_or(|deal| deal.stage == Stage::Offered);
+        // But if the log was restored, it may have given that back since, or be back from another operator.
+        let gone = self.foreign || (self.account.restored() && self.account.active().is_none());
+        let free = untaken || gone;
         if (has && free) || self.account.cleaned() { Ok(()) } else { Err(Code::Conflict) }
     }
 

@@ -413,10 +413,10 @@ impl Session {
         let open = self.account.open().map(|deal| &deal.credential);
         let mut credentials = self.account.active().into_iter().chain(open).peekable();
         let nothing = self.visitor.state.active.is_none() && self.visitor.state.pending.is_none();
-        // It was offered one and has not taken it: as when another offer is made. Or it has signed for more than it has; but a
-        // person has looked.
-        let offered = self.account.open().is_some_and(|deal| deal.stage == Stage::Offered);
-        let untaken = offered && self.account.active().is_none();
+        // It was offered one and has not taken it, as when another offer is made; or given it back since, and a restored log
+        // does not know. Or it has signed for more than it has; but a person has looked.
+        let open = self.account.open().is_some_and(|deal| deal.stage == Stage::Offered || self.account.restored());
+        let untaken = open && self.account.active().is_none();
         let as_it_is = untaken || self.account.cleaned();
         // What the device has is not this operator's.
         let holds = credentials.peek().is_some();

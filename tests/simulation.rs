@@ -23,7 +23,9 @@ use remote_provisioning::{
         receipt::{self, Receipt},
     },
     sim::{
-        Cut, Event, IDENTITY, SeededRng, World, identities,
+        Cut, Event, IDENTITY, SeededRng, World,
+        fleet::{self, Setup, Summary},
+        identities,
         link::{Fate, Link, Quality},
     },
     store::{KeyStore, memory::MemoryKeyStore},
@@ -408,4 +410,40 @@ fn the_seeded_source_repeats_itself_and_spreads() {
     (0..7_000).for_each(|_| counts[rng.below(7)] += 1);
     assert!(counts.iter().all(|count| (850..1_150).contains(count)), "{counts:?}");
     assert_eq!(rng.below(0), 0);
+}
+
+// Fleets: see `sim::fleet`. More seeds than here run in `examples/soak.rs`.
+
+fn fleets(seeds: core::ops::Range<u64>, setup: &Setup) -> Summary {
+    let run = |seed| fleet::run(seed, setup, &mut |_, _| {}).unwrap_or_else(|violation| panic!("{violation}"));
+    seeds.map(run).fold(Summary::default(), Summary::and)
+}
+
+#[test]
+fn whatever_happens_to_a_fleet_everybody_agrees_in_the_end() {
+    let summary = fleets(0..60, &Setup::default());
+    // And all of it did happen.
+    let Summary { sessions, messages, lost, injected, power_cuts, crashes, failures, restores, deeds, .. } = summary;
+    assert!(sessions > 1_000 && messages > 10_000 && lost > 1_000 && injected > 200, "{summary:?}");
+    assert!(power_cuts > 200 && crashes > 100 && failures > 100 && restores > 10 && deeds > 100, "{summary:?}");
+    assert!(summary.completed > 500 && summary.attaches > 1_000, "{summary:?}");
+}
+
+#[test]
+fn a_larger_fleet_with_more_operators() {
+    let setup = Setup { devices: 12, operators: 4, accidents: 200 };
+    assert!(fleets(1_000..1_004, &setup).completed > 100);
+}
+
+#[test]
+fn a_fleet_of_one_seed_lives_one_life() {
+    let tell = |seed| {
+        let mut lines = Vec::new();
+        let summary = fleet::run(seed, &Setup::default(), &mut |now, line| lines.push(format!("{} {}", now.0, line())));
+        (summary, lines)
+    };
+    let first = tell(5);
+    assert_eq!(first, tell(5));
+    assert_ne!(first.1, tell(6).1);
+    assert!(first.1.len() > 200, "it is told");
 }

@@ -131,7 +131,7 @@ wire_array! {
     pub struct Counter {
         /// Durable; grows with every request.
         pub request: u32,
-        /// Grows with every message_1 of one request.
+        /// Grows with every message_1 of one request: another suite was proposed.
         pub retry: u32,
     }
 }

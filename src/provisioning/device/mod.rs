@@ -606,7 +606,10 @@ impl Device {
         let request = Request {
             txn: self.txn,
             operation: self.operation,
-            counter: Counter { request: self.durable.requests, retry: 0 },
+            counter: Counter {
+                request: self.durable.requests,
+                retry: u32::try_from(self.proposed.saturating_sub(1)).unwrap_or(u32::MAX),
+            },
             algorithms: core::iter::once(u64::from(Algorithm::Milenage.number())).collect(),
             state: self.durable.state(&self.txn, crypto),
             evidence: evidence.as_deref(),
@@ -885,15 +888,18 @@ impl Device {
 
     // ------------------------------------------------------------------------------------------ when to come back
 
-    /// Names the moment of the next attempt, if one makes sense. Each pause is longer than the one before, until something
-    /// is settled, and some device's own part longer than another's.
+    /// Names the moment of the next attempt, if one makes sense. Each pause of the device's own is longer than the one before,
+    /// up to 17 hours, until something is settled; and some device's own part longer than another's. One that the operator
+    /// names is the least, up to as much.
     fn rest(&mut self, class: Class, at_least: Option<u32>, now: Millis) {
         if !class.is_worth_repeating() {
             return;
         }
         let attempts = self.durable.requests.saturating_sub(self.durable.settled).saturating_sub(1);
         let pause = FIRST_REST.saturating_mul(1 << attempts.min(MAX_DOUBLINGS));
-        let pause = pause.max(u64::from(at_least.unwrap_or_default()).saturating_mul(1_000));
+        // An operator that says "in a hundred years" does not have its way.
+        let longest = FIRST_REST.saturating_mul(1 << MAX_DOUBLINGS);
+        let pause = pause.max(u64::from(at_least.unwrap_or_default()).saturating_mul(1_000).min(longest));
         let more = pause.saturating_mul(u64::from(self.jitter)) >> 16;
         self.actions.push_back(Action::StartAgainAt(now.after(pause.saturating_add(more))));
     }

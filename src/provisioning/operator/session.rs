@@ -605,7 +605,7 @@ impl Session {
         let follows = shown.previous == self.line.hash
             && known.map_or(shown.sequence > self.acknowledged(), |sequence| shown.sequence == sequence);
         // Of a transaction that the log has lost, what the device showed first is what counts.
-        let lost = self.shown.as_ref().filter(|first| self.is_behind(first));
+        let lost = self.shown.as_ref().filter(|first| self.is_behind(first) && shown.event != Event::Erased);
         let fits = lost.map_or_else(|| self.fits(&shown, crypto), |first| shown.is_about_the_same(first));
         if !follows || Some(shown.event) != self.expected || !fits {
             return Err(Misbehaved::WrongReceipt.into());

@@ -23,8 +23,7 @@ use crate::{
 
 impl Fleet<'_> {
     pub(super) fn accident(&mut self) -> Checked {
-        let (unit, firm) =
-            (self.any(&self.units.iter().map(|_| ()).collect::<Vec<_>>()), self.rng.below(self.firms.len()));
+        let (unit, firm) = (self.rng.below(self.units.len()), self.rng.below(self.firms.len()));
         match self.rng.below(100) {
             0..=14 => self.power_cut(unit),
             15..=24 => {
@@ -216,7 +215,7 @@ impl Fleet<'_> {
         // The core still bars them, and nobody knows why.
         let suspended = self.units.iter().enumerate().filter(|(_, unit)| {
             let standing = firm.home.account(&unit.id).map(crate::provisioning::Account::standing);
-            standing == Some(Standing::Suspended)
+            matches!(standing, Some(Standing::Suspended | Standing::Retiring))
         });
         let suspended: Vec<usize> = suspended.map(|(place, _)| place).collect();
         let half = entries / 2;

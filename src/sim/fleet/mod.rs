@@ -224,10 +224,6 @@ impl<'a> Fleet<'a> {
         self.queue.push(Reverse((moment, self.serial, what)));
     }
 
-    fn any<T>(&mut self, of: &[T]) -> usize {
-        self.rng.below(of.len())
-    }
-
     fn today(&self) -> Date {
         Date(TODAY.0.saturating_add(self.now.0 / 1_000).saturating_add(self.ahead))
     }
@@ -277,7 +273,7 @@ impl<'a> Fleet<'a> {
             self.summary.lost = self.summary.lost.saturating_add(1);
         }
         if altered {
-            let at = self.any(&frame.bytes.clone());
+            let at = self.rng.below(frame.bytes.len());
             frame.bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1);
         }
         if !lost {

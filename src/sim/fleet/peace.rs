@@ -56,6 +56,7 @@ impl Fleet<'_> {
             if account.standing() == Standing::Revoked && !revoked {
                 // It had thought better of it, and the log has lost that.
                 self.decide_again(at);
+                continue;
             }
             if account.watch().quarantined().is_some() {
                 if !self.firms.iter().any(|firm| firm.restored) {
@@ -67,6 +68,8 @@ impl Fleet<'_> {
                     firm.note(&id, What::Cleaned);
                 }
             }
+            // As the person has left it.
+            let account = self.firms.get(at).map(|firm| firm.account(&id)).unwrap_or_default();
             let agreed = match (held, account.active()) {
                 (Some((held, true)), Some(active)) => {
                     account.standing() == Standing::InService
@@ -141,6 +144,10 @@ impl Fleet<'_> {
             {
                 result = ended;
             }
+        }
+        // Nobody answers it any more: it gives up.
+        if let Some(unit) = self.units.get_mut(number) {
+            unit.machine = None;
         }
         Ok(result)
     }

@@ -11,15 +11,11 @@
     reason = "a program that prints, and counts what it prints"
 )]
 
-use std::{
-    process::ExitCode,
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
+use core::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
+use std::{process::ExitCode, sync::Mutex, thread, time::Instant};
 
 use remote_provisioning::sim::fleet::{self, Setup, Summary, Violation};
 

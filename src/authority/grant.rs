@@ -302,7 +302,7 @@ impl Granted {
         self.permit.iss()
     }
 
-    /// Names the grant among those of the granter, 8 to 16 bytes. Keep which token has it, by its [hash](hash), together with
+    /// Names the grant among those of the granter, 8 to 16 bytes. Keep which token has it, by its [`hash`], together with
     /// [`Granted::iss`]: another token of that name is a second use. And note it as used in the step that logs that a
     /// credential of it is in use ([`Account::active`](crate::provisioning::Account::active)); until [`Granted::expires`].
     pub fn cti(&self) -> &[u8] {

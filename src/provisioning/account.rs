@@ -35,7 +35,7 @@ use crate::{
     error::{Code, Error},
 };
 
-/// SUPIs that the core still has to forget, at most; with more of them nothing new is issued.
+/// With so many SUPIs that the core still has to forget, nothing new is issued. What ends then may add the two that it leaves.
 pub const MAX_LEFTOVERS: usize = 4;
 
 /// What an operator knows of a device. A row of its database, made by [`Account::default`] for a device that is new.

@@ -64,7 +64,8 @@
 //!
 //! **Recovery.** [`Device::start`] looks at the store and does what is open: ask again under the same txn if nothing was
 //! installed, or resume if something was. The operator goes on where its [`Account`] of the device is: what its log adds up
-//! to. A log that was restored from an older state learns from what the device has signed and what the core accepts.
+//! to. A log that was restored from an older state [says so](log::What::Restored), and learns from what the device says
+//! and the core accepts; of a log that is whole, a device that says more than it is an alarm.
 //!
 //! **Receipts.** The device signs what happens to it, in a [line](receipt), and keeps it until the operator has it.
 //!

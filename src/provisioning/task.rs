@@ -131,6 +131,9 @@ impl Task {
     /// Lets go of a device that was handed on: `receipt` is the one that its new operator has of it, signed by the device's
     /// key. Afterwards, [`Retirement`](crate::authority::Retirement) says so to the new operator.
     ///
+    /// A device that was [taken over](crate::authority::takeover) is [handed on](Task::hand_on) first, whatever the donor
+    /// thinks of it: to the key that the takeover names, and the owner epoch that the receipt has.
+    ///
     /// # Errors
     /// [`Misbehaved::WrongReceipt`] if it tells of anything else than a credential of the next owner in use;
     /// [`Untrusted`](crate::error::Untrusted), [`Malformed`](crate::error::Malformed); [`Misuse::NotNow`] if the device was not

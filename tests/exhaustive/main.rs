@@ -167,7 +167,7 @@ fn a_log_that_is_restored() {
 
 #[test]
 fn a_flash_that_is_set_back() {
-    search_all("flash set back", Budget { starts: 2, rollbacks: 1, ..NOTHING });
+    search_all("flash set back", Budget { starts: 3, rollbacks: 1, ..NOTHING });
 }
 
 #[test]

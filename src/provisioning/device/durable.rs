@@ -414,6 +414,9 @@ mod tests {
             // Into a message with less room, too.
             let short = signer.fit(&durable.receipts, 700)?;
             assert!(len(&short) <= 700);
+            // However little room there is: the last one stays as it is, for a resume goes by it.
+            let least = signer.fit(&durable.receipts, 1)?;
+            assert_eq!((least.len(), least.last()), (2, durable.receipts.last()));
             durable = Durable::load(&store)?.complete(0)?;
         }
         // Once they are acknowledged they are gone: a summary only as a whole.

@@ -14,8 +14,12 @@
 //! aborted            not ended           log abort, log Ended, send complete
 //! erased             barred              log Ended, send complete
 //! has credentials    barred for good     bar them in the core (again), send erase
+//! has nothing        barred, not taken   bar it in the core, log Ended
+//!
+//! and if the log was restored, or a person has looked:
 //! any of these       nothing of it       ask the core what is left of it: log Recovered, or abort
 //! uses a credential  not ended           put into the core (again), log Ended, then as above
+//! is past it         prepared, aborted   read the core, log abort, log Ended, then as above
 //! ```
 //!
 //! [`Session::next`] is that table. It looks at the account, at what the device has signed and at what the core has said, and

@@ -201,6 +201,19 @@ fn a_revocation_ends_whatever_is_open() {
     }
 }
 
+/// Also a first one that is only prepared: nobody owns the device yet, as far as it knows.
+#[test]
+fn a_revocation_ends_a_first_credential_that_is_prepared() {
+    let mut lab = Lab::new(30);
+    lab.home.activation = Activation::TwoPhase;
+    lab.goal = Goal::Provision;
+    lab.session(5);
+    revoke(&mut lab);
+    let (end, out) = contact(&mut lab, Goal::Provision);
+    assert_eq!((end, out.erased), (Ok(()), 1));
+    assert_eq!((lab.held(), lab.account().standing()), (None, Standing::Revoked));
+}
+
 #[test]
 fn a_device_that_gives_its_subscription_back_can_be_provisioned_again() {
     let mut lab = subscriber(7);

@@ -757,9 +757,12 @@ impl Device {
             // The last word on what it asked for; a new credential is none of that.
             Order::Complete => !self.operation.issues(),
             Order::Commit | Order::Abort => self.operation == Operation::Resume,
-            Order::Erase => {
-                self.durable.ownership.is_some_and(|owner| owner.check(session.peer(), platform.crypto).is_ok())
-            }
+            Order::Erase => match (&self.durable.ownership, self.durable.open) {
+                (Some(owner), _) => owner.check(session.peer(), platform.crypto).is_ok(),
+                // A first one, that is only prepared.
+                (None, Some(open)) => open.owner == Some(session.peer().public_key().thumbprint(platform.crypto)),
+                (None, None) => false,
+            },
         };
         if !allowed {
             return Err(Misbehaved::WrongOffer.into());

@@ -38,15 +38,15 @@ const EDHOC_ERROR: &[u8] = b"\x01\x6cnot accepted";
 // ----------------------------------------------------------------------------------------------- kinds of sessions
 
 /// What a session is about. The letter stands for it in the tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 struct Kind {
     letter: char,
-    /// What the device says to message_3's answer, and so on, from message_4.
+    /// What both say, from message_4 on.
     names: &'static [&'static str],
     lab: fn(u64) -> Lab,
 }
 
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 8] = [
     Kind {
         letter: 't',
         names: &["package, two phases", "prepared", "commit", "confirm activated", "complete"],
@@ -56,6 +56,7 @@ const KINDS: [Kind; 7] = [
     Kind { letter: 'r', names: &["status commit", "confirm activated", "complete"], lab: resumed },
     Kind { letter: 'a', names: &["status abort", "confirm aborted", "complete"], lab: called_off },
     Kind { letter: 'c', names: &["status complete"], lab: completed },
+    Kind { letter: 'q', names: &["status complete"], lab: left },
     Kind { letter: 'e', names: &["status erase", "confirm erased", "complete"], lab: revoked },
     Kind { letter: 'l', names: &["status commit", "confirm activated", "complete"], lab: restored },
 ];
@@ -90,6 +91,15 @@ fn called_off(seed: u64) -> Lab {
 fn completed(seed: u64) -> Lab {
     let mut lab = Lab::new(seed);
     lab.session(6);
+    lab
+}
+
+/// The device has given up what it had prepared, and asks how things stand; the operator has not seen that receipt.
+fn left(seed: u64) -> Lab {
+    let mut lab = resumed(seed);
+    lab.goal = Goal::Leave;
+    lab.session(2);
+    lab.goal = Goal::Query;
     lab
 }
 
@@ -312,9 +322,10 @@ fn text(which: &str, said: &[u8], keys: &dyn KeyStore) -> Vec<u8> {
 }
 
 /// All that this session exchanges to its end, and all that could stand in its place under its keys.
-fn universe(kind: Kind, seed: u64) -> Vec<(String, Vec<u8>)> {
+fn universe(kind: Kind, seed: u64, travelling: Option<usize>) -> Vec<(String, Vec<u8>)> {
     let mut all: Vec<(String, Vec<u8>)> = Vec::new();
-    let session = (kind.lab)(seed).session(kind.len());
+    let fresh = || Lab { travelling, ..(kind.lab)(seed) };
+    let session = fresh().session(kind.len());
     for (at, bytes) in session.messages.iter().enumerate() {
         all.push((kind.name(at + 1), bytes.clone()));
     }
@@ -324,7 +335,7 @@ fn universe(kind: Kind, seed: u64) -> Vec<(String, Vec<u8>)> {
             if all.iter().any(|(known, _)| *known == name) {
                 continue;
             }
-            let mut lab = (kind.lab)(seed);
+            let mut lab = fresh();
             let mut session = lab.session(number - 1);
             // A package that the device can open, where it gets one.
             let honest = number == 4 && which.starts_with("package") && "to".contains(kind.letter);
@@ -345,10 +356,9 @@ fn universe(kind: Kind, seed: u64) -> Vec<(String, Vec<u8>)> {
 }
 
 /// What each machine is fed, by name: all of this session, whether it has got there or not, and of another one.
-fn messages(kind: Kind, seed: u64) -> Vec<(String, Vec<u8>)> {
-    let mut all = universe(kind, seed);
-    let strangers = universe(kind, 99);
-    all.extend(strangers.into_iter().map(|(name, bytes)| (format!("{name} {STRANGERS}"), bytes)));
+fn messages(kind: Kind, strangers: &[(String, Vec<u8>)], travelling: Option<usize>) -> Vec<(String, Vec<u8>)> {
+    let mut all = universe(kind, SEED, travelling);
+    all.extend(strangers.iter().map(|(name, bytes)| (format!("{name}{STRANGERS}"), bytes.clone())));
     let long = |len: usize| {
         [&[0x59, u8::try_from(len >> 8).unwrap(), u8::try_from(len & 0xff).unwrap()], vec![7; len].as_slice()].concat()
     };
@@ -372,7 +382,12 @@ fn messages(kind: Kind, seed: u64) -> Vec<(String, Vec<u8>)> {
     all
 }
 
-const STRANGERS: &str = "(another session's)";
+const STRANGERS: &str = ", another session's";
+
+/// Another session, in two phases: it has all that there is.
+fn strangers() -> Vec<(String, Vec<u8>)> {
+    universe(Kind::named('t'), 99, None)
+}
 
 // ----------------------------------------------------------------------------------------------- tables
 
@@ -486,8 +501,30 @@ impl Table {
                 None => groups.push((vec![name], lines)),
             }
         }
-        groups.iter().map(|(names, lines)| format!("{}\n{lines}", names.join("\n"))).collect()
+        groups.iter().map(|(names, lines)| format!("{}{lines}", together(names))).collect()
     }
+}
+
+/// The names of messages, in one line where they only differ behind the colon; `any` for all that there is.
+fn together(names: &[&str]) -> String {
+    let mut lines: Vec<(&str, &str, Vec<&str>)> = Vec::new();
+    for name in names {
+        let (own, whose) = name.strip_suffix(STRANGERS).map_or((*name, ""), |own| (own, STRANGERS));
+        let (head, which) = own.split_once(": ").unwrap_or((own, ""));
+        match lines.iter_mut().find(|line| (line.0, line.1) == (head, whose)) {
+            Some((_, _, all)) => all.push(which),
+            None => lines.push((head, whose, vec![which])),
+        }
+    }
+    let line = |(head, whose, all): (&str, &str, Vec<&str>)| {
+        let every = if head == "message_4" { OFFERS.len() } else { TEXTS.len() };
+        match all.as_slice() {
+            [""] => format!("{head}{whose}\n"),
+            all if all.len() == every => format!("{head}: any{whose}\n"),
+            all => format!("{head}: {}{whose}\n", all.join(" | ")),
+        }
+    };
+    lines.into_iter().map(line).collect()
 }
 
 /// The tables, as they stand in the docs of `provisioning`. To renew them: `STATES=write cargo test --all-features --test
@@ -515,11 +552,11 @@ fn document(device: &str, operator: &str) -> String {
     format!(
         "Made and compared by `tests/states.rs`. `ok` or the error; `!` where the machine has ended; `→` with the number of \
          messages that go out, `→E` with the number of an EDHOC error message; `?` with the number of questions; `+` where \
-         the device has written to its store. Under each message, or messages, the results and the states that have them. \
+         the device has written to its store; `garbage`: one error or another, for what is no message_2. Under each message, or messages, the results and the states that have them. \
          Messages of another session have its keys; the others are of this one, in their place or out of it, and whatever \
          else could stand in that place under the same keys.\n\n\
          Letters in brackets: only in these kinds of session. `t`: a first subscription in two phases; `o`: the same in one; \
-         `r`: a resume of what is prepared; `a`: a resume of what was called off; `c`: a resume of what is complete; `e`: \
+         `r`: a resume of what is prepared; `a`: a resume of what was called off; `c`: a resume of what is complete; `q`: a query; `e`: \
          the erasure of what was revoked; `l`: a resume after the operator's log was restored.\n\n\
          The device:\n\n```text\n{device}```\n\nThe operator:\n\n```text\n{operator}```\n"
     )
@@ -546,9 +583,9 @@ fn device_states(kind: Kind) -> Vec<(&'static str, usize, bool)> {
 }
 
 fn device_table() -> Table {
-    let mut table = Table::default();
+    let (mut table, strangers) = (Table::default(), strangers());
     for kind in KINDS {
-        let messages = messages(kind, SEED);
+        let messages = messages(kind, &strangers, None);
         for (state, next, slow) in device_states(kind) {
             let fresh = || {
                 let mut lab = (kind.lab)(SEED);
@@ -572,6 +609,10 @@ fn device_table() -> Table {
                 let said = out.finished.iter().all(|end| *end == outcome || outcome.is_ok());
                 assert!(said && out.finished.len() <= 1, "{state}, {name}");
                 let mut cell = cell(outcome, &out.sent, 0, ended);
+                if state == "await message_2" && ended && !out.sent.is_empty() && outcome.is_err() {
+                    // Nothing authenticates it before it is decrypted, and what comes out then is anything.
+                    cell = "garbage!→E1".to_owned();
+                }
                 if lab.fingerprint() != before {
                     assert_eq!(outcome, Ok(()), "{state}, {name}: what failed has changed the store");
                     cell += "+";
@@ -697,9 +738,9 @@ fn operator_at(kind: Kind, at: At, travelling: Option<usize>) -> (Lab, Session) 
 }
 
 fn operator_table(travelling: Option<usize>) -> Table {
-    let mut table = Table::default();
+    let (mut table, strangers) = (Table::default(), strangers());
     for kind in KINDS {
-        let messages = messages(kind, SEED);
+        let messages = messages(kind, &strangers, travelling);
         for (state, at) in operator_states(kind) {
             let fresh = || operator_at(kind, at, travelling);
             let mut cells = Vec::new();

@@ -396,8 +396,11 @@ impl Device {
                         return self.end(Err(error.refused.into()), now);
                     };
                     self.propose_again(suites, cookie, now, platform)?;
-                    // The same demand may come once more, if message_1 was repeated before it was answered.
-                    self.taken = Some(hash);
+                    if message::demanded(&error).is_some() {
+                        // It comes twice if message_1 was repeated before it was answered; a cookie that is demanded again for
+                        // good is another one.
+                        self.taken = Some(hash);
+                    }
                     return Ok(());
                 }
                 wire::decode::<&[u8]>(bytes)?;

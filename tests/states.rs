@@ -362,7 +362,7 @@ fn messages(kind: Kind, strangers: &[(String, Vec<u8>)], travelling: Option<usiz
     let long = |len: usize| {
         [&[0x59, u8::try_from(len >> 8).unwrap(), u8::try_from(len & 0xff).unwrap()], vec![7; len].as_slice()].concat()
     };
-    let fixed: [(&str, Vec<u8>); 14] = [
+    let fixed: [(&str, Vec<u8>); 16] = [
         ("error 0", b"\x00\xf6".into()),
         ("error 1", EDHOC_ERROR.into()),
         ("error 1, no text", b"\x01\x02".into()),
@@ -370,6 +370,8 @@ fn messages(kind: Kind, strangers: &[(String, Vec<u8>)], travelling: Option<usiz
         ("error 3", b"\x03\xf5".into()),
         ("error 3, false", b"\x03\xf4".into()),
         ("error 23", b"\x17\xf6".into()),
+        ("error 52753, a cookie", b"\x19\xce\x11\x43abc".into()),
+        ("error 52753, no cookie", b"\x19\xce\x11\x40".into()),
         ("empty", b"".into()),
         ("a short string", b"\x43abc".into()),
         ("a long string", long(4_093)),

@@ -5,7 +5,7 @@
 //!   ── message_1 ─────────────────────────────────────▶   Baker::check: no cookie, or a stale one
 //!   ◀──────────── cookie, with the error that ends it ──   Baker::bake; nothing is kept, no key is made
 //!   ── message_1, hello with cookie ──────────────────▶   Baker::check: it does receive at that address
-//!   ◀──────────────────────────────────── message_2 ────
+//!   ◀──────────────────────────────────── message_2 ────   provisioning::operator::turn_away does all of this
 //!
 //! cookie = low byte of the bucket || the first 16 bytes of
 //!          HMAC-SHA-256(key, "RCP cookie" || bucket || length of address || address || what)
@@ -14,8 +14,8 @@
 //!
 //! It shows that whoever sends the second message_1 received what was sent to the address of the first, and nothing else:
 //! not who it is. It is good for the bucket that it was made in and for the next one, and any number of times in
-//! between: what bounds the use of one is how many sessions an address may have. `what` ties it to more of the message:
-//! something that both messages have, such as C_I, or G_X where the device keeps its key.
+//! between: what bounds the use of one is how many sessions an address may have. `what` ties it to more: something that both
+//! messages have. message_1 has nothing such, for RFC 9528 §6.3.2 wants a new key in each.
 //!
 //! The key is the caller's, random, and the same on all servers of a fleet. A new one makes the cookies under way useless,
 //! which costs their devices a round trip.

@@ -65,7 +65,8 @@ pub struct Config {
     pub domain: Domain,
     /// When the operator shows its voucher.
     pub introduction: Introduction,
-    /// SHA-256 over the announcement of the relay that forwards for it, if one does. It goes out in clear: a relay puts
+    /// SHA-256 over the announcement of the relay that forwards for it, if one does
+    /// ([`Announcement::hash`](crate::framing::relay::Announcement::hash)). It goes out in clear: a relay puts
     /// something fresh into each announcement, or the hash tells runs through it from others.
     pub relay: Option<Hash>,
     /// Who authenticates how.

@@ -42,7 +42,7 @@
 //! type Sessions = std::collections::BTreeMap<u32, Operator>;
 //!
 //! # #[allow(dead_code)]
-//! fn from_relay(
+//! fn handle_relayed(
 //!     packet: &[u8],
 //!     sender: &[u8], // as the network knows it
 //!     (gate, usage): (&Gate<'_>, &mut Usage), // the usage of this token, durable

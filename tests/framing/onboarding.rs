@@ -122,16 +122,16 @@ impl Access {
     fn actions(&mut self) {
         loop {
             if let Some(action) = self.server.poll() {
-                self.from_server(action);
+                self.server_wants(action);
             } else if let Some(action) = self.peer.poll() {
-                self.from_peer(action);
+                self.peer_wants(action);
             } else {
                 return;
             }
         }
     }
 
-    fn from_server(&mut self, action: Action) {
+    fn server_wants(&mut self, action: Action) {
         let now = self.lab.now;
         match action {
             Action::Send(packet) => {
@@ -168,7 +168,7 @@ impl Access {
         }
     }
 
-    fn from_peer(&mut self, action: Action) {
+    fn peer_wants(&mut self, action: Action) {
         match action {
             Action::Send(packet) => {
                 self.packets += 1;

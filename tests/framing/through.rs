@@ -68,7 +68,7 @@ impl Office {
     }
 
     /// The call sequence of the docs of `framing::relay`.
-    fn from_relay(&mut self, packet: &[u8], sender: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+    fn handle_relayed(&mut self, packet: &[u8], sender: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
         let relayed: Relayed<'_> = decode(packet)?;
         let is_new = !self.sessions.contains_key(&relayed.session);
         let gate = Gate::new(&self.key, Domain::Test);
@@ -146,7 +146,7 @@ impl Relaying {
         for message in self.forward(message) {
             self.up += message.len();
             let relayed = Relayed { session, nonce: NONCE, token: &self.token, message: &message };
-            match office.from_relay(&relayed.packet().unwrap(), NAME) {
+            match office.handle_relayed(&relayed.packet().unwrap(), NAME) {
                 Ok(packets) => {
                     for packet in packets {
                         let Returned { session: which, message } = decode(&packet).unwrap();
@@ -251,11 +251,14 @@ fn a_relay_learns_neither_identity_nor_keys() {
     assert!(sees(&announcement().hash(&RustCrypto)));
 }
 
+/// How a token comes about.
+type Issue<'a> = &'a dyn Fn(&Office) -> Vec<u8>;
+
 /// Not this operator's token, another relay's, too late, for another domain, nothing left: nothing gets in, and no machine is made.
 #[test]
 fn a_relay_without_a_right_gets_nothing_through() {
     let others = Secret::from_slice(&[8; 32]).unwrap();
-    let cases: [(&dyn Fn(&Office) -> Vec<u8>, &[u8], Relay); 6] = [
+    let cases: [(Issue<'_>, &[u8], Relay); 6] = [
         (&|office| Gate::new(&others, Domain::Test).issue(&permit(&office.lab)), NAME, Relay::Token),
         (&|office| office.token(|_| {}), b"relay 8", Relay::OtherRelay),
         (&|office| office.token(|permit| permit.expires = office.lab.today.0), NAME, Relay::Expired),
@@ -269,13 +272,13 @@ fn a_relay_without_a_right_gets_nothing_through() {
         let message = from_device(&mut office.lab.start().unwrap()).sent.remove(0);
         let packet = Relayed { session: 1, nonce: NONCE, token: &token, message: &message }.packet().unwrap();
         for _ in 0..3 {
-            assert_eq!(office.from_relay(&packet, sender), Err(why.into()));
+            assert_eq!(office.handle_relayed(&packet, sender), Err(why.into()));
         }
         assert!(office.sessions.is_empty() && office.asked.is_empty(), "{why}");
         assert_eq!(office.usage, Usage::default());
     }
     let mut office = Office::new(Lab::new(2));
-    assert_eq!(office.from_relay(b"\x85\x02", NAME), Err(Malformed::Truncated.into()));
+    assert_eq!(office.handle_relayed(b"\x85\x02", NAME), Err(Malformed::Truncated.into()));
 }
 
 /// A relay that has used up its token in the middle: the device is left alone, and goes on when there is another one.

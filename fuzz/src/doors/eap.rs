@@ -70,7 +70,7 @@ pub(crate) fn run(data: &[u8]) {
             2 => {
                 let (to_server, old) = both.said[input.below(both.said.len())].clone();
                 let packet = input.mutated(&old);
-                both.stranger(to_server ^ (input.byte() % 8 == 0), &packet);
+                both.stranger(to_server ^ input.byte().is_multiple_of(8), &packet);
             }
             3 => both.stranger(input.byte() & 1 == 0, input.bytes()),
             _ => both.wait(),

@@ -85,13 +85,13 @@ pub(crate) fn run(data: &[u8]) {
                 same::<Relayed<'_>>(&packet);
                 let Ok(relayed) = wire::decode::<Relayed<'_>>(&packet) else { continue };
                 let (sender, now) =
-                    (if input.byte() % 8 == 0 { &b"relay 8"[..] } else { NAME }, u64::from(input.byte()) * 5);
+                    (if input.byte().is_multiple_of(8) { &b"relay 8"[..] } else { NAME }, u64::from(input.byte()) * 5);
                 let (is_new, before) = (input.byte() & 1 == 0, usage);
                 match gate.admit(&relayed, sender, is_new, &mut usage, now, &RustCrypto) {
                     Ok(admitted) => {
                         assert_eq!((relayed.token, sender), (&token[..], NAME), "a token that nobody issued");
                         assert!(now < EXPIRES && usage.sessions <= 3 && usage.bytes <= 2_000);
-                        assert_eq!(usage.bytes, before.bytes + relayed.message.len() as u64);
+                        assert_eq!(usage.bytes.checked_sub(before.bytes), u64::try_from(relayed.message.len()).ok());
                         assert!(admitted.check(0).is_ok() && admitted.check(1).is_err());
                     }
                     Err(_) => assert_eq!(usage, before, "what is refused costs nothing"),

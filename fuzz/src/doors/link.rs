@@ -81,8 +81,8 @@ pub(crate) fn run(data: &[u8]) {
                     acknowledges: input.byte() & 1 == 0,
                     number: input.byte() % 4,
                     exchange: if input.byte() & 1 == 0 { EXCHANGE } else { 1 },
-                    total: input.below(5_000) as u16,
-                    offset: input.below(5_000) as u16,
+                    total: u16::try_from(input.below(5_000)).unwrap(),
+                    offset: u16::try_from(input.below(5_000)).unwrap(),
                     data: input.bytes(),
                 };
                 pair.stranger(input.byte() & 1 == 0, &packet.write());

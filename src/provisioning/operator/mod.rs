@@ -28,6 +28,7 @@ use crate::{
         token::{self as tokens, Portable},
     },
     error::{Backend, Class, Code, Error, Malformed, Misbehaved, Misuse, Untrusted},
+    fault::{Fault, is_seeded},
     identity::{Domain, PeerName, Role},
     provisioning::{
         Millis, is_key_store,
@@ -778,6 +779,12 @@ impl Operator {
         });
         let entry = Box::new(session.account.entry(&session.visitor.device.device_id().to_string(), offered));
         session.package = Some(Box::new(Sealed { package, voucher, xres: vector.keys.res.clone(), refuted: false }));
+        if is_seeded(Fault::SendsBeforeLogging) && activation == Activation::TwoPhase {
+            session.logged(&entry, desk.crypto)?;
+            self.advance(session, desk)?;
+            self.ask(Question::Log(entry));
+            return Ok(());
+        }
         self.actions.push_back(Action::Ask(Question::Log(entry.clone())));
         self.state = State::Asking(session, Asked::Log(entry));
         Ok(())

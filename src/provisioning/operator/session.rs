@@ -35,6 +35,7 @@ use crate::{
     crypto::{self, Crypto, Hash},
     edhoc::responder,
     error::{Backend, Code, Error, Misbehaved},
+    fault::{Fault, is_seeded},
     identity::{Domain, Supi},
     provisioning::{
         account::{Account, Credential, Deal, Line, Stage},
@@ -366,6 +367,7 @@ impl Session {
             }
             Known::Open(Stage::Prepared) => match self.core {
                 Core::Accepts => self.decide(Verdict::Commit),
+                Core::Unsure(_) if is_seeded(Fault::AbortsUnread) => self.decide(Verdict::Abort),
                 Core::Unsure(_) => self.read(self.account.open().ok_or(Backend::Store)?)?,
                 Core::Lacks(_) => self.decide(Verdict::Abort),
                 _ => Step::Put,

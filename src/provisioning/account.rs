@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     authority::Association,
-    credential::{Activation, Previous, Txn, Wrapped},
+    credential::{Activation, Previous, ServiceProfile, Txn, Wrapped},
     crypto::{Crypto, Hash},
     error::{Code, Error},
     fault,
@@ -80,6 +80,8 @@ pub struct Deal {
     pub previous: Previous,
     /// Its secrets; not there if the log has lost them, and the core has them.
     pub wrapped: Option<Wrapped>,
+    /// What it is for.
+    pub profile: Option<ServiceProfile>,
     /// How far it has come.
     pub stage: Stage,
 }
@@ -520,6 +522,7 @@ impl Account {
                     activation: Activation::TwoPhase,
                     previous: Previous::None,
                     wrapped: None,
+                    profile: None,
                     stage: Stage::Committed,
                 });
             }
@@ -669,6 +672,7 @@ impl From<&Offered> for Deal {
             activation: offered.activation,
             previous: offered.previous,
             wrapped: Some(offered.wrapped.clone()),
+            profile: offered.profile.clone(),
             stage: Stage::Offered,
         }
     }

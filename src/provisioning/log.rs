@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     attestation,
     authority::Association,
-    credential::{Activation, Previous, Txn, Wrapped},
+    credential::{Activation, Previous, ServiceProfile, Txn, Wrapped},
     crypto::Hash,
     error::{Backend, Malformed},
     provisioning::{
@@ -134,6 +134,8 @@ pub struct Offered {
     pub fingerprint: Hash,
     /// K, OPc and SQN, under the operator's storage key.
     pub wrapped: Wrapped,
+    /// What the subscription is for: as granted, where it is on somebody's account.
+    pub profile: Option<ServiceProfile>,
     /// On what evidence.
     pub verdict: attestation::Verdict,
 }

@@ -653,6 +653,7 @@ impl World {
                         opc: Secret::from_slice(credential.secrets.opc.bytes()).unwrap(),
                         sqn: credential.secrets.sqn,
                     },
+                    profile: credential.profile.clone(),
                 });
                 let name = format!("the core takes {} epoch {}", credential.supi, credential.epoch);
                 answer(name.clone(), &|office| Reply::CoreReady(office.put(&credential)), false);

@@ -112,7 +112,7 @@ fn somebody_else(lab: &mut Lab) -> Supi {
         sqn: Profile::default().sqn(1, Ind::default()).unwrap(),
     };
     let device = maker::raw_device_id().unwrap();
-    let credential = CoreCredential { device, supi, epoch: 1, algorithm: Algorithm::Milenage, secrets };
+    let credential = CoreCredential { device, supi, epoch: 1, algorithm: Algorithm::Milenage, secrets, profile: None };
     let answer = lab.home.answer(Question::PutIntoCore(Box::new(credential)));
     assert!(matches!(answer, Answer::CoreReady(Ok(()))));
     supi

@@ -85,6 +85,9 @@ fn on_demand_a_device_gets_what_was_granted_and_every_receipt_says_on_whose_acco
         let content = lab.store.slot(slot).unwrap().unwrap();
         let profile = SoftUsim::card(&content).unwrap().profile.unwrap();
         assert_eq!((profile.quota, profile.expiry), (Some(1_000), Some(TODAY.0 + 86_400)), "{what}");
+        // And in the core, which is who sees to it.
+        let supi = lab.held().unwrap().0.id.supi;
+        assert_eq!(lab.home.profile(&supi), Some(&profile), "{what}");
         // Once.
         assert_eq!(lab.go(Goal::OnDemand(token)), refused(Code::GrantUsed), "{what}");
     }

@@ -21,7 +21,10 @@ use crate::{
     aka::{self, Milenage},
     attestation::{self, Format, Verdict},
     authority::Permit,
-    credential::{self, Activation, Algorithm, KeyName, MilenageParameters, Package, Previous, Secrets, StorageKey},
+    credential::{
+        self, Activation, Algorithm, KeyName, MilenageParameters, Package, Previous, Secrets, ServiceProfile,
+        StorageKey,
+    },
     crypto::{Crypto, Hash, Rng, Secret},
     edhoc::{
         self, ConnectionId, Method, Opened, OwnCredential, Seal, Suite, responder,
@@ -738,6 +741,7 @@ impl Operator {
         let Entitled { verdict, shown, voucher, account } = entitled;
         // What was granted, and nothing beside it.
         let profile = account.as_ref().map(|account| &account.profile).or(profile.as_ref());
+        let profile: Option<ServiceProfile> = profile.map(OwnedPart::read).transpose()?;
         let mut rand = [0; 16];
         desk.rng.fill(&mut rand)?;
         let vector = aka::vector(&Milenage::new(&k, &opc), &rand, *sqn, *management_field);
@@ -748,7 +752,7 @@ impl Operator {
             parameters: MilenageParameters { opc: opc.bytes() },
             challenge: vector.challenge,
             suci: suci.as_ref().map(OwnedPart::read).transpose()?,
-            profile: profile.map(OwnedPart::read).transpose()?,
+            profile: profile.clone(),
             activation,
             previous,
         };
@@ -775,6 +779,7 @@ impl Operator {
             grant: account.as_ref().map(|account| account.hash),
             fingerprint,
             wrapped: desk.storage.wrap(&secrets, &package_hash, desk.crypto)?,
+            profile,
             verdict,
         });
         let entry = Box::new(session.account.entry(&session.visitor.device.device_id().to_string(), offered));

@@ -558,7 +558,7 @@ impl Session {
 
     /// What the core is to accept.
     pub(super) fn core_credential(&self, desk: &Desk<'_>) -> Result<CoreCredential, Error> {
-        let Deal { credential, wrapped, .. } = self.account.open().ok_or(Backend::Store)?;
+        let Deal { credential, wrapped, profile, .. } = self.account.open().ok_or(Backend::Store)?;
         let wrapped = wrapped.as_ref().ok_or(Backend::Store)?;
         Ok(CoreCredential {
             device: self.visitor.device.device_id(),
@@ -566,6 +566,7 @@ impl Session {
             epoch: credential.epoch,
             algorithm: Algorithm::Milenage,
             secrets: desk.storage.unwrap(wrapped, &credential.package_hash, desk.crypto)?,
+            profile: profile.clone(),
         })
     }
 

@@ -465,6 +465,10 @@ impl Account {
                 // The core may have an earlier offer under that SUPI.
                 self.set_aside(None);
                 self.ended = Some((signed.txn, Event::Aborted));
+                // A transfer that was called off: the device has signed that nothing of this operator's is left.
+                if self.standing == Standing::RevokedUnreachable && self.active.is_none() && !self.restored {
+                    self.standing = Standing::Revoked;
+                }
                 Ok(())
             }
             Event::Erased => {

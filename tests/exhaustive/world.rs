@@ -332,10 +332,10 @@ impl World {
             let (What::Ended(Signed { proof, .. }) | What::Recovered(Recovered { proof, .. })) = &entry.what else {
                 continue;
             };
-            let Some(receipt) = proof.receipts.last() else { continue };
-            let Ok(task) = Task::handed_on(&device, &donor.account, receipt, (&key, Domain::Test), &Memo) else {
-                continue;
-            };
+            let mut tasks = proof.receipts.iter().filter_map(|receipt| {
+                Task::handed_on(&device, &donor.account, receipt, (&key, Domain::Test), &Memo).ok()
+            });
+            let Some(task) = tasks.next() else { continue };
             Rc::make_mut(donor).carry_out(task);
             return true;
         }
@@ -564,7 +564,8 @@ impl World {
         }
         for (deed, budget) in [(Deed::Suspend, self.budget.suspensions), (Deed::Revoke, self.budget.revocations)] {
             let mut next = self.clone();
-            let idle = self.office.meant.is_none() && self.office.account.active().is_some();
+            let account = &self.office.account;
+            let idle = self.office.meant.is_none() && (account.active().is_some() || account.open().is_some());
             if budget > 0 && idle && next.office.set_to(deed) {
                 let budget = &mut next.budget;
                 let spent = if deed == Deed::Suspend { &mut budget.suspensions } else { &mut budget.revocations };
@@ -768,6 +769,12 @@ impl World {
         self.is_known()
     }
 
+    /// Whether this is what the donor has for the device.
+    fn is_donors(&self, held: &device::Subscription) -> bool {
+        let active = self.donor.as_ref().and_then(|donor| donor.account.active());
+        active.is_some_and(|active| (active.supi.as_str(), active.epoch) == (held.id.supi.as_str(), held.id.epoch))
+    }
+
     /// Whether nothing is under way at the device: what it asked for last, at most.
     fn is_at_rest(&self) -> bool {
         let Some(record) = self.record() else { return true };
@@ -840,9 +847,16 @@ impl World {
                         && (active.supi.as_str(), active.epoch) == (held.id.supi.as_str(), held.id.epoch)
                 }
                 (None, None) => world.office.is_ended(),
+                // It stays with its donor.
+                (Some((held, true)), None) => {
+                    world.office.is_ended() && account.open().is_none() && world.is_donors(&held)
+                }
                 _ => false,
             };
             if done && world.is_at_rest() {
+                if held.is_some_and(|(held, _)| world.office.is_ended() && world.is_donors(&held)) {
+                    return if world.is_served()? { Ok(persons) } else { Err("agreement, and no service".to_owned()) };
+                }
                 let gone = world.let_go(stage);
                 if self.donor.as_ref().is_some_and(|donor| donor.account.active().is_some()) && !gone {
                     return Err("agreement: the donor is not to let go".to_owned());

@@ -337,6 +337,37 @@ fn an_operator_that_does_not_answer_any_more_is_left() {
     drop(donor);
 }
 
+/// A recipient that changes its mind takes back what is its own: the donor's credential is none of that.
+#[test]
+fn a_recipient_that_revokes_what_is_only_prepared_leaves_the_donors_credential_alone() {
+    // The sixth one decides.
+    for messages in 3..=5 {
+        let mut lab = subscriber(8);
+        let (old, _) = lab.held().unwrap();
+        let chain = handed_on(&lab, 2);
+        let next = voucher::outline(&chain, &RustCrypto).unwrap().owner;
+        let task = Task::hand_on(&lab.device_id(), &lab.account(), next, 2).unwrap();
+        lab.carry_out(task).unwrap();
+        let donor = recipient(&mut lab, chain);
+        lab.goal = Goal::Transfer;
+        lab.session(messages);
+        let task = Task::revoke(&lab.device_id(), &lab.account()).unwrap();
+        lab.carry_out(task).unwrap();
+        lab.power_cut();
+        let slots =
+            |lab: &Lab| [Slot::A, Slot::B].into_iter().filter(|slot| lab.store.slot(*slot).unwrap().is_some()).count();
+        let prepared = slots(&lab) == 2;
+        let told = if prepared { Err(Refused::Aborted.into()) } else { refused(Code::Revoked) };
+        assert_eq!(lab.go(Goal::Transfer), told, "{messages}");
+        assert_eq!((lab.held(), slots(&lab)), (Some((old, true)), 1), "{messages}");
+        assert_eq!((lab.home.subscribers().count(), lab.account().standing()), (0, Standing::Revoked), "{messages}");
+        assert_eq!(lab.go(Goal::Transfer), refused(Code::Revoked), "{messages}");
+        back(&mut lab, donor);
+        lab.attach(&old);
+        assert_eq!(lab.go(Goal::Query), Ok(()), "{messages}");
+    }
+}
+
 /// Whichever message of it is lost: the device is served by one of the two, and the next start finishes it.
 #[test]
 fn a_transfer_that_is_interrupted_is_finished_with_the_new_operator() {

@@ -15,6 +15,7 @@
 //! database that did not say whether it had written it.
 
 use alloc::{
+    boxed::Box,
     string::{String, ToString},
     vec::Vec,
 };
@@ -81,7 +82,7 @@ pub struct Deal {
     /// Its secrets; not there if the log has lost them, and the core has them.
     pub wrapped: Option<Wrapped>,
     /// What it is for.
-    pub profile: Option<ServiceProfile>,
+    pub profile: Option<Box<ServiceProfile>>,
     /// How far it has come.
     pub stage: Stage,
 }

@@ -779,7 +779,7 @@ impl Operator {
             grant: account.as_ref().map(|account| account.hash),
             fingerprint,
             wrapped: desk.storage.wrap(&secrets, &package_hash, desk.crypto)?,
-            profile,
+            profile: profile.map(Box::new),
             verdict,
         });
         let entry = Box::new(session.account.entry(&session.visitor.device.device_id().to_string(), offered));

@@ -578,7 +578,7 @@ impl Session {
             epoch: credential.epoch,
             algorithm: Algorithm::Milenage,
             secrets: desk.storage.unwrap(wrapped, &credential.package_hash, desk.crypto)?,
-            profile: profile.clone(),
+            profile: profile.as_deref().cloned(),
         })
     }
 

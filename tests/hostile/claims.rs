@@ -307,6 +307,13 @@ fn signed_claims_to_a_restored_log_get_nothing_that_the_core_does_not_have() {
             let request = Request { txn, operation: Operation::Resume, counter: SECOND, state, receipts, ..request() };
             let before = lab.account().active().cloned();
             let asked = ask(&mut lab, &[ours(&wire::encode(&request))]);
+            let expected: &[_] = match event {
+                Event::Activated => &[Err(DECLINED)],
+                // It is called off, and the device has still to sign that.
+                Event::Prepared => &[],
+                Event::Aborted | Event::Erased => &[Ok(())],
+            };
+            assert_eq!(asked.finished, expected, "{at}");
             // It may give back what is its own.
             let after = if event == Event::Erased { None } else { before };
             assert_eq!(lab.account().active().cloned(), after, "{at}");

@@ -47,6 +47,26 @@ fn operator() {
     replay("operator", doors::operator::run);
 }
 
+#[test]
+fn fragments() {
+    replay("fragments", doors::fragments::run);
+}
+
+#[test]
+fn link() {
+    replay("link", doors::link::run);
+}
+
+#[test]
+fn eap() {
+    replay("eap", doors::eap::run);
+}
+
+#[test]
+fn gate() {
+    replay("gate", doors::gate::run);
+}
+
 /// All methods with all credential types, suite by suite: honest to the end, from the start and as a resumption.
 #[test]
 fn every_cast_plays_honestly() {

@@ -22,6 +22,26 @@ pub fn trust(data: &[u8]) {
     doors::trust::run(data);
 }
 
+/// See `doors/fragments.rs`.
+pub fn fragments(data: &[u8]) {
+    doors::fragments::run(data);
+}
+
+/// See `doors/link.rs`.
+pub fn link(data: &[u8]) {
+    doors::link::run(data);
+}
+
+/// See `doors/eap.rs`.
+pub fn eap(data: &[u8]) {
+    doors::eap::run(data);
+}
+
+/// See `doors/gate.rs`.
+pub fn gate(data: &[u8]) {
+    doors::gate::run(data);
+}
+
 /// The seeds of `corpus/`: door, file name, content.
 pub fn seeds() -> Vec<doors::seeds::Seed> {
     doors::seeds::seeds()

@@ -5,7 +5,12 @@
 //! EMSK      = EDHOC_Exporter(27, << Type >>, 64)
 //! Method-Id = EDHOC_Exporter(28, << Type >>, 64)            Session-Id = Type || Method-Id
 //! K_AUSF    = the first 32 bytes of EMSK                    TS 33.501 §I.2.3.1: as with EAP-AKA', §6.1.3.1
+//!             … of MSK, behind an AAA server                TS 33.501 §I.2.2.2.2 step 14, §I.2.3.2
 //! ```
+//!
+//! Which of the two is where the EAP server is. An operator that is its own AUSF takes EMSK. One that is an AAA server to
+//! somebody else's network (a credentials holder, or the default credentials server of an onboarding, §I.9) sends MSK to the
+//! AUSF there; its devices are configured for that (§I.2.2.2.2 step 0).
 //!
 //! The labels are what the draft suggests, provisional like [`TYPE`] until IANA has assigned them. Peer-Id and Server-Id are
 //! ID_CRED_I and ID_CRED_R, which whoever verifies them has in hand: [`Message3::claimed`](super::responder::Message3::claimed),
@@ -17,7 +22,7 @@
 use crate::{
     aka::keys::KAusf,
     crypto::{Crypto, Secret},
-    edhoc::Session,
+    edhoc::{Session, token},
     error::Backend,
     framing::eap::TYPE,
     wire::encode,
@@ -56,14 +61,30 @@ impl EapKeys {
         &self.session_id
     }
 
-    /// K_AUSF (TS 33.501 §I.2.3.1).
+    /// K_AUSF where the EAP server is the AUSF (TS 33.501 §I.2.3.1).
     ///
     /// # Errors
     /// None in practice: EMSK is long enough.
     pub fn k_ausf(&self) -> Result<KAusf, Backend> {
-        let (half, _) = self.emsk.bytes().split_at(32);
-        KAusf::from_slice(half)
+        first_half(&self.emsk)
     }
+
+    /// K_AUSF where the EAP server is an AAA server behind the AUSF (TS 33.501 §I.2.2.2.2 step 14): the AUSF makes it of MSK,
+    /// and so has a device that is configured for such a network.
+    ///
+    /// # Errors
+    /// None in practice: MSK is long enough.
+    pub fn k_ausf_from_msk(&self) -> Result<KAusf, Backend> {
+        first_half(&self.msk)
+    }
+}
+
+token::portable! { EapKeys { msk, emsk, session_id } }
+
+/// The most significant 256 bits.
+fn first_half(key: &Secret<64>) -> Result<KAusf, Backend> {
+    let (half, _) = key.bytes().split_at(32);
+    KAusf::from_slice(half)
 }
 
 impl Session {

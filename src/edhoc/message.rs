@@ -9,7 +9,7 @@ use crate::{
     edhoc::{ConnectionId, Method, Suite},
     error::{Error, Malformed, Misbehaved, Misuse, Refused, Told},
     trust::CredentialId,
-    wire::{self, Kind, Reader, Wire, Writer},
+    wire::{self, Kind, Raw, Reader, Wire, Writer},
 };
 
 /// EAD items per message. One more is refused, never dropped.
@@ -405,6 +405,8 @@ pub struct PeerError<'a> {
     pub suites_r: Suites,
     /// With code 1: what the peer says of it. Anybody can have written that.
     pub diagnostic: Option<&'a str>,
+    /// ERR_INFO of a code that RFC 9528 does not define.
+    pub info: Option<Raw<'a>>,
 }
 
 /// Reads an error message of the peer's. It ends the session and is never answered with another one (§6).
@@ -414,7 +416,7 @@ pub struct PeerError<'a> {
 pub fn read_error(bytes: &[u8]) -> Result<PeerError<'_>, Malformed> {
     let mut reader = Reader::new(bytes)?;
     let code = reader.integer()?;
-    let mut error = PeerError { refused: Refused::Edhoc(code), suites_r: Suites::new(), diagnostic: None };
+    let mut error = PeerError { refused: Refused::Edhoc(code), suites_r: Suites::new(), diagnostic: None, info: None };
     match code {
         1 => error.diagnostic = Some(reader.text()?),
         2 => {
@@ -423,7 +425,7 @@ pub fn read_error(bytes: &[u8]) -> Result<PeerError<'_>, Malformed> {
         }
         3 if reader.boolean()? => {}
         3 => return Err(Malformed::OutOfRange),
-        _ => reader.raw().map(|_| ())?,
+        _ => error.info = Some(Raw(reader.raw()?)),
     }
     reader.end()?;
     Ok(error)

@@ -33,6 +33,7 @@ use core::fmt;
 /// | 332 | [`GrantExpired`](Self::GrantExpired) | the grant is not valid yet, or not any more | the device's owner |
 /// | 333 | [`GrantScope`](Self::GrantScope) | the grant asks for more than the operator gives | the device's owner |
 /// | 334 | [`GrantUsed`](Self::GrantUsed) | the grant was used before | the device's owner |
+/// | 340 | [`RelayScope`](Self::RelayScope) | the relay in between may not forward this operation | the device's owner |
 /// | 400 | [`Conflict`](Self::Conflict) | device and operator disagree about what happened | the operator's staff |
 /// | 401 | [`Quarantined`](Self::Quarantined) | another device has this one's identity, or this one's memory was set back | the operator's staff |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +93,8 @@ pub enum Code {
     GrantScope = 333,
     /// POLICY: the grant was used before.
     GrantUsed = 334,
+    /// POLICY: the relay in between may not forward this operation.
+    RelayScope = 340,
     /// FATAL: device and operator disagree about what happened.
     Conflict = 400,
     /// FATAL: another device has this one's identity, or this one's memory was set back.
@@ -142,7 +145,7 @@ impl fmt::Display for Class {
 
 impl Code {
     /// All codes, by number.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::TryLater,
         Self::PoolEmpty,
         Self::NoCommonAlgorithm,
@@ -170,6 +173,7 @@ impl Code {
         Self::GrantExpired,
         Self::GrantScope,
         Self::GrantUsed,
+        Self::RelayScope,
         Self::Conflict,
         Self::Quarantined,
     ];
@@ -228,6 +232,7 @@ impl fmt::Display for Code {
             Self::GrantExpired => "grant expired",
             Self::GrantScope => "grant too wide",
             Self::GrantUsed => "grant used already",
+            Self::RelayScope => "relay not for this operation",
             Self::Conflict => "records conflict",
             Self::Quarantined => "two devices with one identity",
         };

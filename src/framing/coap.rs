@@ -14,8 +14,13 @@
 //! in between. Where RFC 7959 leaves the size options to the sender (§4), this profile asks for one with the first of
 //! several blocks: a message has a fixed total from its first fragment on, here as everywhere.
 //!
-//! Not here: the CoAP message, its token and its options other than these; which message a block belongs to, the caller
-//! tells by endpoint, token and Request-Tag.
+//! Where it is refused, RFC 7959 §2.9 has a code: 4.08 for a gap or a block of another message than the one under way, 4.13
+//! for a message that is too long. A client that begins anew while the server has a part waits until that part's time is over:
+//! the server cannot tell it from a stranger.
+//!
+//! Not here: the CoAP message, its token and its options other than these. Which message a block belongs to, the caller tells:
+//! with Block1 by endpoint, resource and Request-Tag (RFC 9175 §3), with Block2 by the request and the ETag (RFC 7959 §2.4).
+//! Each block may have a token of its own, so that does not.
 
 use alloc::vec::Vec;
 
@@ -85,9 +90,15 @@ impl Block {
     }
 
     /// The value of the option, in as few bytes as it takes.
-    pub fn write(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// [`Misuse::Parameter`] for a number of more than 20 bits.
+    pub fn write(&self) -> Result<Vec<u8>, Misuse> {
+        if self.number > 0xf_ffff {
+            return Err(Misuse::Parameter("a block number has 20 bits"));
+        }
         let value = self.number << 4 | u32::from(self.more) << 3 | u32::from(self.size.0);
-        value.to_be_bytes().into_iter().skip_while(|byte| *byte == 0).collect()
+        Ok(value.to_be_bytes().into_iter().skip_while(|byte| *byte == 0).collect())
     }
 
     /// Where the block begins in its message.

@@ -13,7 +13,7 @@
 //! Received(message_2)
 //! send(message_3)
 //!   ── Response 3, message_3 ────────────────────────────▶ Received(message_3)
-//!                                                          send(message_4)
+//!                                                          send_last(message_4)
 //!   ◀────────────────────────── Request 4, message_4 ────
 //! Received(message_4); authenticated, so:
 //! conclude()
@@ -42,8 +42,10 @@
 //! packets (RFC 3748 §4.3); NAS does it by itself, so [`Server::start`] takes the timer as an option. Order is the lower
 //! layer's to keep (RFC 3748 §3.1): nothing in a request that is late by more than one tells it from a new one.
 //!
-//! An error message of EDHOC's is a message like others: [`Peer::send`] it and wait for Failure, or [`Server::send`] it and
-//! [`fail`](Server::fail) when it has been heard (§3.1.3).
+//! **No.** An error message of EDHOC's ends it (§3.5): a peer [sends](Peer::send) it and waits for Failure, a server
+//! [refuses](Server::refuse) with it, and Failure follows when it has been heard (§3.1.3). That goes for errors 2 and 3 and for
+//! the demand of a cookie too: what the device tries next goes into another conversation. An operator has no use for a cookie
+//! here, where the lock-step has shown already that the peer receives.
 //!
 //! **Keys.** MSK and EMSK come from the session, and K_AUSF from EMSK: [`edhoc::eap`](crate::edhoc::eap).
 //!
@@ -53,7 +55,8 @@
 //! Not here: Identity, Nak and other methods, which belong to the EAP layer around this one (a packet of another type is
 //! refused as [`Malformed::WrongType`]); retries of the authenticator; channel binding (§3.6), an EAD item of the caller's.
 //! Success and Failure are authenticated by nobody. A peer believes Success only after [`Peer::conclude`], and after that no
-//! Failure (RFC 3748 §4.2).
+//! Failure (RFC 3748 §4.2). Success is sent once: where it may get lost, a lower layer that gives access says as much. A server
+//! takes an empty response for the end only where the end can be: after [`Server::send_last`].
 
 use alloc::{collections::VecDeque, vec::Vec};
 
@@ -134,10 +137,9 @@ impl<'a> Packet<'a> {
     /// # Errors
     /// [`Malformed`]: truncated; a code, or flags, that nobody may send; [`Malformed::WrongType`] for another EAP method.
     pub fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let (head, _) = bytes.split_first_chunk::<4>().ok_or(Malformed::Truncated)?;
-        let [code, identifier, length @ ..] = *head;
-        let packet = bytes.get(..usize::from(u16::from_be_bytes(length))).ok_or(Malformed::Truncated)?;
-        let rest = packet.get(4..).ok_or(Malformed::WrongLength)?;
+        let packet = without_padding(bytes)?;
+        let (head, rest) = packet.split_first_chunk::<4>().ok_or(Malformed::WrongLength)?;
+        let [code, identifier, ..] = *head;
         let code = match code {
             1 => Code::Request,
             2 => Code::Response,
@@ -184,6 +186,13 @@ impl<'a> Packet<'a> {
     }
 }
 
+/// The packet, as long as it says.
+fn without_padding(bytes: &[u8]) -> Result<&[u8], Malformed> {
+    let (head, _) = bytes.split_first_chunk::<4>().ok_or(Malformed::Truncated)?;
+    let [_, _, length @ ..] = *head;
+    bytes.get(..usize::from(u16::from_be_bytes(length))).ok_or(Malformed::Truncated)
+}
+
 impl<'a> Body<'a> {
     fn read(flags: u8, rest: &'a [u8]) -> Result<Self, Malformed> {
         let (start, more, len) = (flags & START != 0, flags & MORE != 0, usize::from(flags & LENGTH));
@@ -211,12 +220,12 @@ pub enum Action {
     Started,
     /// The other side's message is whole.
     Received(Vec<u8>),
-    /// Server: the peer has taken the last message in and has nothing to say to it: [`succeed`](Server::succeed), or after
-    /// an error message [`fail`](Server::fail).
+    /// Server: the peer has taken in what was [sent last](Server::send_last): [`succeed`](Server::succeed).
     Concluded,
     /// Peer: the server has ended it with Success.
     Succeeded,
-    /// Peer: with Failure. Nobody has authenticated that.
+    /// Peer: the server has ended it with Failure, which nobody has authenticated. Server: the peer has heard the
+    /// [refusal](Server::refuse), and Failure is out.
     Failed,
     /// Server: the peer did not answer in all the attempts allowed.
     Unanswered,
@@ -341,6 +350,8 @@ impl Peer {
     /// # Errors
     /// Says why it has no place here; it is as if it had never come.
     pub fn handle_packet(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        // Padding is none of what is kept, and a request with other padding is the same request.
+        let bytes = without_padding(bytes)?;
         let packet = Packet::read(bytes)?;
         match (packet.code, packet.body) {
             (Code::Request, Some(body)) => self.request(packet.identifier, &body, bytes),
@@ -439,7 +450,8 @@ impl Peer {
         Ok(())
     }
 
-    /// message_4 has authenticated: says so with an empty response (§3.1.1), and believes Success from now on.
+    /// message_4 has authenticated, and is no refusal: says so with an empty response (§3.1.1), and believes Success from now
+    /// on.
     ///
     /// # Errors
     /// [`Misuse::NotNow`] if the server has the word.
@@ -447,7 +459,8 @@ impl Peer {
         self.say_nothing(PeerState::Concluded)
     }
 
-    /// The server has sent an error message: acknowledges it with an empty response (§3.1.3), and waits for Failure.
+    /// The server has sent an error message, or a refusal: acknowledges it with an empty response (§3.1.3), and waits for
+    /// Failure.
     ///
     /// # Errors
     /// [`Misuse::NotNow`] if the server has the word.
@@ -510,7 +523,18 @@ pub struct Server {
     deadline: Millis,
     incoming: Incoming,
     outgoing: Outgoing,
+    /// What comes after it, if the peer has nothing to say to it.
+    then: Then,
     actions: VecDeque<Action>,
+}
+
+/// What an empty response means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// Nothing: a message has to come.
+    Message,
+    Success,
+    Failure,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -539,6 +563,7 @@ impl Server {
             deadline: now,
             incoming: Incoming::new(),
             outgoing: Outgoing::default(),
+            then: Then::Message,
             actions: VecDeque::new(),
         };
         server.transmit(now);
@@ -563,8 +588,21 @@ impl Server {
             }
             self.go_on(now);
         } else if body.is_empty() && !self.incoming.is_under_way() {
-            self.state = ServerState::Concluded;
-            self.actions.push_back(Action::Concluded);
+            match self.then {
+                // A peer that has not said who it is must not get to the end by saying nothing.
+                Then::Message => return Err(Misbehaved::UnexpectedMessage.into()),
+                Then::Success => {
+                    self.state = ServerState::Concluded;
+                    self.actions.push_back(Action::Concluded);
+                }
+                Then::Failure => {
+                    self.end(Code::Failure);
+                    self.actions.push_back(Action::Failed);
+                }
+            }
+        } else if self.then == Then::Failure {
+            // §3.5: after an error message there is only Failure.
+            return Err(Misbehaved::UnexpectedMessage.into());
         } else if let Some(message) = self.incoming.accept(&body)? {
             self.state = ServerState::Speaking;
             self.actions.push_back(Action::Received(message));
@@ -586,12 +624,33 @@ impl Server {
         self.actions.push_back(Action::Unanswered);
     }
 
-    /// Answers what was [received](Action::Received): with a message of EDHOC, or an error message.
+    /// Answers what was [received](Action::Received) with a message to which the peer has to say something: message_2.
     ///
     /// # Errors
     /// [`Misuse::NotNow`] if the peer has the word; [`Misuse::Parameter`] above
     /// [`MAX_MESSAGE`](crate::wire::MAX_MESSAGE), or for a message of no bytes, which would be an acknowledgement.
     pub fn send(&mut self, message: &[u8], now: Millis) -> Result<(), Misuse> {
+        self.answer(message, Then::Message, now)
+    }
+
+    /// Answers with the last message, message_4: **the peer is authenticated and welcome**. If it has nothing to say to that,
+    /// it has [concluded](Action::Concluded); what it has to say is an error message, and then [`fail`](Self::fail).
+    ///
+    /// # Errors
+    /// As [`Server::send`].
+    pub fn send_last(&mut self, message: &[u8], now: Millis) -> Result<(), Misuse> {
+        self.answer(message, Then::Success, now)
+    }
+
+    /// Answers with a no: an error message of EDHOC, or a message_4 that refuses. Failure follows when the peer has heard it.
+    ///
+    /// # Errors
+    /// As [`Server::send`].
+    pub fn refuse(&mut self, message: &[u8], now: Millis) -> Result<(), Misuse> {
+        self.answer(message, Then::Failure, now)
+    }
+
+    fn answer(&mut self, message: &[u8], then: Then, now: Millis) -> Result<(), Misuse> {
         if self.state != ServerState::Speaking {
             return Err(Misuse::NotNow("the peer has the word"));
         }
@@ -599,6 +658,7 @@ impl Server {
             return Err(Misuse::Parameter("an empty message acknowledges"));
         }
         self.outgoing = Outgoing::new(message)?;
+        self.then = then;
         self.state = ServerState::Listening;
         self.go_on(now);
         Ok(())

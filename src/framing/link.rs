@@ -43,7 +43,8 @@ pub enum Action {
     WakeAt(Millis),
     /// The peer's message is whole.
     Received(Vec<u8>),
-    /// The server did not answer in all the attempts allowed; the client is idle again.
+    /// The server did not answer in all the attempts allowed, and the exchange is over: what is tried next begins another one,
+    /// for nobody knows how far this one got.
     Unanswered,
 }
 
@@ -131,6 +132,7 @@ pub struct Client {
     sent: Vec<u8>,
     attempt: u8,
     deadline: Millis,
+    over: bool,
     actions: VecDeque<Action>,
 }
 
@@ -149,19 +151,24 @@ impl Client {
             sent: Vec::new(),
             attempt: 0,
             deadline: Millis(0),
+            over: false,
             actions: VecDeque::new(),
         }
     }
 
-    /// Asks. A question that is under way already is not asked twice, for the layer above may repeat itself; another one
-    /// takes its place, for who has something new to say has heard enough.
+    /// Asks. A question that is under way already is not asked twice, for the layer above may repeat itself.
     ///
     /// # Errors
-    /// [`Misuse::Parameter`] above [`MAX_MESSAGE`](crate::wire::MAX_MESSAGE).
+    /// [`Misuse::NotNow`] while another question is under way, or when the exchange is [over](Action::Unanswered): a server
+    /// that has a part of one question takes no other. [`Misuse::Parameter`] above [`MAX_MESSAGE`](crate::wire::MAX_MESSAGE).
     pub fn send(&mut self, message: &[u8], now: Millis) -> Result<(), Misuse> {
         sendable(message)?;
-        if !self.is_idle() && self.question.message == message {
-            return Ok(());
+        if self.over {
+            return Err(Misuse::NotNow("the exchange is over"));
+        }
+        if !self.is_idle() {
+            let same = self.question.message == message;
+            return if same { Ok(()) } else { Err(Misuse::NotNow("another question is under way")) };
         }
         self.number = Packet::number_after(self.number);
         self.question = Outgoing { message: message.to_vec(), end: 0 };
@@ -215,6 +222,7 @@ impl Client {
         }
         self.sent = Vec::new();
         self.answer = Reassembler::new(u64::MAX);
+        self.over = true;
         self.actions.push_back(Action::Unanswered);
     }
 

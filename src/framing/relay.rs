@@ -5,8 +5,9 @@
 //!                                  ◀─────────────────────────── token ──  Gate::issue
 //!   ◀──────────── announcement ──
 //!   hello.relay = its SHA-256
-//!   ── message ──────────────────▶ ── session, nonce, token, message ──▶  Gate::admit, then Config::relay = Admitted::relay
-//!   ◀─────────────────── message ── ◀──────────────── session, message ──
+//!   ── message ──────────────────▶ ── session, nonce, token, message ──▶  Gate::admit, Config::relay = Some(Admitted)
+//!                                                                          Operator::handle_message(message)
+//!   ◀─────────────────── message ── ◀──────────────── session, message ──  Action::Send(message)
 //!
 //! announcement = [ 1, domain, relay: bstr .size (1..32), nonce: bstr .size 16 ]
 //! relayed      = [ 2, session: uint, nonce: bstr .size 16, token: bstr, message: bstr ]
@@ -25,6 +26,51 @@
 //! no secret that would help anybody else: a relay sends it over a network that knows the sender, and
 //! [`Gate::admit`] compares.
 //!
+//! **At the operator**, each packet of a relay goes one way:
+//!
+//! ```
+//! # #[cfg(feature = "sim")] {
+//! use remote_provisioning::{
+//!     Error, Millis, Operator,
+//!     crypto::Secret,
+//!     framing::relay::{Gate, Relayed, Returned, Usage},
+//!     provisioning::{Desk, operator::{Action, Config}},
+//!     wire,
+//! };
+//!
+//! /// What the caller has of one device behind a relay, under (relay, `Relayed::session`).
+//! type Sessions = std::collections::BTreeMap<u32, Operator>;
+//!
+//! # #[allow(dead_code)]
+//! fn from_relay(
+//!     packet: &[u8],
+//!     sender: &[u8], // as the network knows it
+//!     (gate, usage): (&Gate<'_>, &mut Usage), // the usage of this token, durable
+//!     (config, sessions): (&Config, &mut Sessions),
+//!     (now, desk): (Millis, &mut Desk<'_>),
+//! ) -> Result<Vec<Vec<u8>>, Error> {
+//!     let relayed: Relayed<'_> = wire::decode(packet)?;
+//!     let is_new = !sessions.contains_key(&relayed.session);
+//!     let admitted = gate.admit(&relayed, sender, is_new, usage, desk.date.0, desk.crypto)?;
+//!     let config = Config { relay: Some(admitted), ..config.clone() };
+//!     let operator = sessions.entry(relayed.session).or_insert_with(|| Operator::new(config));
+//!     // What goes wrong with the device is between the two.
+//!     let _ = operator.handle_message(relayed.message, now, desk);
+//!     let mut packets = Vec::new();
+//!     while let Some(action) = operator.poll() {
+//!         if let Action::Send(message) = action {
+//!             packets.push(Returned { session: relayed.session, message: &message }.packet()?);
+//!         } // … questions as without a relay
+//!     }
+//!     Ok(packets)
+//! }
+//! # }
+//! ```
+//!
+//! What the token is for is looked at when the request can be read, in message_3: the machine does that, and refuses with
+//! [`Code::RelayScope`](crate::error::Code::RelayScope) what the relay may not forward. All else is refused to the relay, by
+//! [`Gate::admit`], and the device hears nothing of it.
+//!
 //! Not here: how the network knows the sender, and signatures of announcements; a device that trusts a relay with nothing
 //! needs none.
 
@@ -33,16 +79,52 @@ use alloc::vec::Vec;
 use super::{TAG_LEN, mac};
 use crate::{
     crypto::{Crypto, Hash, Secret, equal},
-    error::{Error, Misuse, Relay},
+    error::{Error, Malformed, Misuse, Relay},
     identity::Domain,
-    wire::{self, MAX_MESSAGE, encode, wire_array},
+    wire::{self, MAX_MESSAGE, Reader, Wire, Writer, encode, wire_array},
 };
 
 /// Longest name of a relay, in bytes: of whatever form its operator gives its subscribers.
 pub const MAX_NAME: usize = 32;
 
-/// Longest message that a relay forwards, in bytes: what [`MAX_MESSAGE`] leaves when token, nonce and heads have theirs.
+/// Longest message that every relay can forward, in bytes: what [`MAX_MESSAGE`] leaves when the longest token, nonce and heads
+/// have theirs.
 pub const MAX_RELAYED: usize = MAX_MESSAGE - 110;
+
+/// Longest message that goes back through a relay, in bytes.
+pub const MAX_RETURNED: usize = MAX_MESSAGE - 10;
+
+/// The name of a relay: 1 to [`MAX_NAME`] bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name<'a>(&'a [u8]);
+
+impl<'a> Name<'a> {
+    /// From its bytes.
+    ///
+    /// # Errors
+    /// [`Misuse::Parameter`] for none, or more than [`MAX_NAME`].
+    pub const fn new(bytes: &'a [u8]) -> Result<Self, Misuse> {
+        match bytes.len() {
+            1..=MAX_NAME => Ok(Self(bytes)),
+            _ => Err(Misuse::Parameter("the name of a relay has 1 to 32 bytes")),
+        }
+    }
+
+    /// Its bytes.
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.0
+    }
+}
+
+impl<'a> Wire<'a> for Name<'a> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.bytes(self.0);
+    }
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        Self::new(reader.bytes()?).map_err(|_| Malformed::WrongLength)
+    }
+}
 
 wire_array! {
     /// announcement = [ 1, domain, relay: bstr .size (1..32), nonce: bstr .size 16 ]: what a relay tells devices around it.
@@ -51,7 +133,7 @@ wire_array! {
         /// Production or test.
         pub domain: Domain,
         /// The relay's name, as in its token. Whoever must not be followed around takes one that only its operator can place.
-        pub relay: &'a [u8],
+        pub relay: Name<'a>,
         /// Fresh in each announcement.
         pub nonce: [u8; 16],
     }
@@ -74,8 +156,18 @@ wire_array! {
         pub nonce: [u8; 16],
         /// The relay's token.
         pub token: &'a [u8],
-        /// The device's message, at most [`MAX_RELAYED`] bytes.
+        /// The device's message.
         pub message: &'a [u8],
+    }
+}
+
+impl Relayed<'_> {
+    /// The packet for the operator.
+    ///
+    /// # Errors
+    /// [`Misuse::Parameter`] if it is longer than an operator reads: the message has more than [`MAX_RELAYED`] bytes.
+    pub fn packet(&self) -> Result<Vec<u8>, Misuse> {
+        packet(self)
     }
 }
 
@@ -90,14 +182,29 @@ wire_array! {
     }
 }
 
+impl Returned<'_> {
+    /// The packet for the relay.
+    ///
+    /// # Errors
+    /// [`Misuse::Parameter`] if it is longer than a relay reads: the message has more than [`MAX_RETURNED`] bytes.
+    pub fn packet(&self) -> Result<Vec<u8>, Misuse> {
+        packet(self)
+    }
+}
+
+fn packet<'a>(envelope: &impl Wire<'a>) -> Result<Vec<u8>, Misuse> {
+    let packet = encode(envelope);
+    if packet.len() > MAX_MESSAGE { Err(Misuse::Parameter("the message is too long for a relay")) } else { Ok(packet) }
+}
+
 wire_array! {
     /// What a relay may do: [ domain, relay: bstr, operations: uint, sessions: uint, bytes: uint, expires: uint ]
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Permit<'a> {
         /// Production or test.
         pub domain: Domain,
-        /// Whose it is: 1 to 32 bytes.
-        pub relay: &'a [u8],
+        /// Whose it is.
+        pub relay: Name<'a>,
         /// For what: bit n for operation n of a request.
         pub operations: u32,
         /// How many sessions it may open.
@@ -113,7 +220,7 @@ wire_array! {
     /// token: a permit and its tag
     struct Token<'a> {
         domain: Domain,
-        relay: &'a [u8],
+        relay: Name<'a>,
         operations: u32,
         sessions: u32,
         bytes: u64,
@@ -131,17 +238,18 @@ pub struct Usage {
     pub bytes: u64,
 }
 
-/// A message that a relay was allowed to forward.
+/// A message that a relay was allowed to forward: for [`Config::relay`](crate::provisioning::operator::Config::relay).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Admitted {
-    /// What the device's hello has to name: for [`Config::relay`](crate::provisioning::operator::Config::relay).
+    /// What the device's hello has to name: the hash of the relay's announcement.
     pub relay: Hash,
-    operations: u32,
+    /// For what: bit n for operation n of a request.
+    pub operations: u32,
 }
 
 impl Admitted {
     /// Whether the token is for this operation, by its number. It is in the request, which only the operator can read: so this is
-    /// asked later, when the device has authenticated.
+    /// asked later, when the device has authenticated. The machine does.
     ///
     /// # Errors
     /// [`Relay::Scope`].
@@ -166,23 +274,18 @@ impl<'a> Gate<'a> {
         Self { key, domain }
     }
 
-    /// A token.
-    ///
-    /// # Errors
-    /// [`Misuse::Parameter`] for a name of no bytes or more than [`MAX_NAME`].
-    pub fn issue(&self, permit: &Permit<'_>) -> Result<Vec<u8>, Misuse> {
-        if permit.relay.is_empty() || permit.relay.len() > MAX_NAME {
-            return Err(Misuse::Parameter("the name of a relay has 1 to 32 bytes"));
-        }
+    /// A token. The same permit makes the same token: two of them share what they use.
+    pub fn issue(&self, permit: &Permit<'_>) -> Vec<u8> {
         let Permit { domain, relay, operations, sessions, bytes, expires } = *permit;
-        Ok(encode(&Token { domain, relay, operations, sessions, bytes, expires, tag: self.tag(permit) }))
+        encode(&Token { domain, relay, operations, sessions, bytes, expires, tag: self.tag(permit) })
     }
 
     /// Lets a message through that came from the relay `sender`, as the network knows it: `is_new` says whether the session is
-    /// one that nothing came of before. What it costs goes onto `usage`; a message that is refused costs nothing.
+    /// one that nothing came of before, and `now` is in seconds, as in the permit. What it costs goes onto `usage`, that of this
+    /// token; a message that is refused costs nothing.
     ///
     /// # Errors
-    /// [`Malformed`](crate::error::Malformed), or [`Relay`] for the first that is wrong: token, relay, domain, time, quota.
+    /// [`Malformed`], or [`Relay`] for the first that is wrong: token, relay, domain, time, quota.
     pub fn admit(
         &self,
         relayed: &Relayed<'_>,
@@ -197,7 +300,7 @@ impl<'a> Gate<'a> {
         if !equal(&self.tag(&permit), &tag) {
             return Err(Relay::Token.into());
         }
-        if relay != sender {
+        if relay.bytes() != sender {
             return Err(Relay::OtherRelay.into());
         }
         if domain != self.domain {

@@ -13,16 +13,23 @@ use alloc::vec::Vec;
 use crate::{
     credential::Txn,
     crypto::Hash,
-    edhoc::{EadItem, token},
-    error::{Code, Malformed, Misbehaved},
+    edhoc::{EadItem, PeerError, token},
+    error::{Code, Malformed, Misbehaved, Refused},
     identity::Domain,
     provisioning::receipt::MAX_RECEIPTS,
-    wire::{Kind, Raw, Reader, Wire, Writer, wire_array, wire_choice, wire_map},
+    wire::{Kind, Raw, Reader, Wire, Writer, encode_with, wire_array, wire_choice, wire_map},
 };
 use arrayvec::ArrayVec;
 
 /// The EAD label of this protocol. Provisional: the registry of RFC 9528 §10.5 has no private-use range.
 pub const EAD_LABEL: u32 = 0xce11;
+
+/// ERR_CODE of an EDHOC error message that demands a cookie. ERR_INFO is the cookie: bstr .size (1..64). Provisional: the
+/// registry of RFC 9528 §10.4 has no private-use range; this is in that of the specifications to come (24 to 65,535).
+pub const COOKIE_DEMANDED: i64 = 0xce11;
+
+/// Longest cookie, in bytes: an operator makes them as it likes.
+pub const MAX_COOKIE: usize = 64;
 
 /// The protocol version.
 pub const VERSION: u64 = 1;
@@ -68,14 +75,34 @@ impl<'a> Wire<'a> for Hello<'a> {
             concealed_id: Wire::read(reader)?,
             relay: Wire::read(reader)?,
             cookie: match len {
-                5 => match reader.bytes_up_to(64)? {
-                    [] => return Err(Malformed::WrongLength),
-                    cookie => Some(cookie),
-                },
+                5 => Some(read_cookie(reader)?),
                 _ => None,
             },
         })
     }
+}
+
+fn read_cookie<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
+    match reader.bytes_up_to(MAX_COOKIE)? {
+        [] => Err(Malformed::WrongLength),
+        cookie => Ok(cookie),
+    }
+}
+
+/// The error message that demands a cookie: ( [`COOKIE_DEMANDED`], bstr ). Nobody authenticates it, and the device has done
+/// nothing yet: it says message_1 once more.
+pub fn demand(cookie: &[u8]) -> Vec<u8> {
+    encode_with(|w| {
+        w.integer(COOKIE_DEMANDED);
+        w.bytes(cookie);
+    })
+}
+
+/// The cookie that an error message demands, if it demands one.
+pub fn demanded<'a>(error: &PeerError<'a>) -> Option<&'a [u8]> {
+    let Raw(info) = error.info.filter(|_| error.refused == Refused::Edhoc(COOKIE_DEMANDED))?;
+    let mut reader = Reader::new(info).ok()?;
+    read_cookie(&mut reader).ok()
 }
 
 wire_array! {
@@ -131,7 +158,7 @@ wire_array! {
     pub struct Counter {
         /// Durable; grows with every request.
         pub request: u32,
-        /// Grows with every message_1 of one request: another suite was proposed.
+        /// Grows with every message_1 of one request: another suite was proposed, or a cookie brought.
         pub retry: u32,
     }
 }

@@ -34,7 +34,7 @@ fn option_values() {
     ] {
         let block = Block { number, more, size: size((bytes as u32 / 16).ilog2() as u8) };
         assert_eq!(block.size.bytes(), bytes);
-        assert_eq!(block.write(), value);
+        assert_eq!(block.write().unwrap(), value);
         assert_eq!(Block::read(value), Ok(block));
         assert_eq!(block.offset(), number as usize * bytes);
     }
@@ -43,6 +43,11 @@ fn option_values() {
     assert_eq!(Block::read(b"\x17"), Err(Malformed::OutOfRange));
     assert_eq!(Block::read(b"\0\0\0\x0b"), Err(Malformed::TooLong));
     assert_eq!(BlockSize::new(7), Err(Malformed::OutOfRange));
+    // No option has 21 bits of number.
+    for number in [0x10_0000, u32::MAX] {
+        let block = Block { number, more: false, size: size(0) };
+        assert_eq!(block.write(), Err(Misuse::Parameter("a block number has 20 bits")));
+    }
     assert_eq!((BlockSize::MIN.bytes(), BlockSize::SMALL.bytes(), BlockSize::MAX.bytes()), (16, 64, 1_024));
     assert_eq!(BlockSize::SMALL.exponent(), 2);
 }
@@ -59,7 +64,7 @@ fn every_length_in_every_size() {
                 let (head, payload, total) = block(&whole, number, size).unwrap();
                 assert_eq!(total, (number == 0 && head.more).then_some(len));
                 // As it goes over the wire.
-                let head = Block::read(&head.write()).unwrap();
+                let head = Block::read(&head.write().unwrap()).unwrap();
                 payload_bytes += payload.len();
                 number += 1;
                 match reassembler.accept_block(u64::from(szx), head, total, payload, NOW).unwrap() {

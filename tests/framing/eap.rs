@@ -19,7 +19,7 @@ use remote_provisioning::{
     wire::MAX_MESSAGE,
 };
 
-use crate::{allocated, machines::provision, message, refused};
+use crate::{allocated, message, refused};
 
 const NOW: Millis = Millis(0);
 
@@ -142,7 +142,7 @@ fn the_flow_of_the_draft() {
     to_peer(&mut server, &mut peer, request(6, 0, b""));
     to_server(&mut peer, &mut server, response(6, 0, &message_3[51..]));
     assert_eq!(server.poll(), Some(Action::Received(message_3)));
-    server.send(b"message_4", NOW).unwrap();
+    server.send_last(b"message_4", NOW).unwrap();
     to_peer(&mut server, &mut peer, request(7, 0, b"message_4"));
     assert_eq!(peer.poll(), Some(Action::Received(b"message_4".to_vec())));
     peer.conclude().unwrap();
@@ -289,6 +289,11 @@ fn every_length() {
         }
     }
     // The last word is with the peer.
+    peer.send(b"message_3").unwrap();
+    settle(&mut peer, &mut server, &mut got);
+    server.send_last(b"message_4", NOW).unwrap();
+    settle(&mut peer, &mut server, &mut got);
+    got.clear();
     peer.conclude().unwrap();
     settle(&mut peer, &mut server, &mut got);
     server.succeed().unwrap();
@@ -322,7 +327,8 @@ fn a_lower_layer_that_loses_packets() {
                     Action::WakeAt(at) => wake = at,
                     Action::Received(message) => {
                         got.push(message);
-                        server.send(&messages[got.len()], now).unwrap();
+                        let next = &messages[got.len()];
+                        if got.len() == 3 { server.send_last(next, now) } else { server.send(next, now) }.unwrap();
                     }
                     Action::Concluded => concluded = true,
                     action => panic!("seed {seed}: {action:?}"),
@@ -640,6 +646,11 @@ impl Wire {
         self.server.send(message, NOW).unwrap();
         self.settle().unwrap()
     }
+
+    fn last(&mut self, message: &[u8]) -> Vec<u8> {
+        self.server.send_last(message, NOW).unwrap();
+        self.settle().unwrap()
+    }
 }
 
 /// A device that is the peer and an operator that is the server, up to Success.
@@ -665,7 +676,7 @@ fn handshake(parties: &(Party, Party), method: Method, seed: u8, wire: &mut Wire
     let peer = operator.verify(&read.claimed().unwrap(), Role::Device);
     let accepted = read.accept(peer, &operator.own, &RustCrypto).unwrap();
     let (operator_session, message_4) = accepted.write(&[], &RustCrypto).unwrap();
-    let message_4 = wire.down(&message_4);
+    let message_4 = wire.last(&message_4);
 
     let device_session = sent_3.read(&message_4, &RustCrypto).unwrap().complete().unwrap();
     wire.peer.conclude().unwrap();
@@ -707,8 +718,13 @@ fn both_sides_have_the_same_keys() {
             assert_eq!(device_keys.emsk().bytes(), &exported(27));
             assert_eq!(device_keys.session_id()[0], 57);
             assert_eq!(device_keys.session_id()[1..], exported(28));
-            // TS 33.501 §6.1.3.1: the most significant 256 bits.
+            // TS 33.501 §6.1.3.1: the most significant 256 bits; §I.2.2.2.2: of MSK, behind an AAA server.
             assert_eq!(ours.secret().bytes()[..], exported(27)[..32]);
+            let (ours, theirs) = (device_keys.k_ausf_from_msk().unwrap(), operator_keys.k_ausf_from_msk().unwrap());
+            assert_eq!(
+                (ours.secret().bytes(), ours.secret()),
+                (&exported(26)[..32].try_into().unwrap(), theirs.secret())
+            );
             assert_ne!(device_keys.msk(), device_keys.emsk());
             assert_ne!(device_keys.msk(), &Secret::zeroed());
         }
@@ -725,33 +741,6 @@ fn keys_are_of_one_session() {
     assert_ne!(one.emsk(), other.emsk());
     assert_ne!(one.session_id(), other.session_id());
     assert!(!format!("{one:?}").contains(&format!("{:?}", &one.msk().bytes()[..2]).replace(['[', ']'], "")));
-}
-
-/// The machines: message_1 to message_4 in EAP, with chains, a voucher and evidence, in fragments; the records after it over the
-/// network that it gave access to.
-#[test]
-fn a_first_provisioning_in_eap() {
-    let mut wire = Wire::started(Profile::EAP);
-    let mut turns = 0;
-    let (ended, installed) = provision(None, |message, ask| {
-        turns += 1;
-        if turns > 2 {
-            if turns == 3 {
-                // message_4 has authenticated.
-                wire.peer.conclude().unwrap();
-                assert_eq!(wire.settle(), None);
-                wire.server.succeed().unwrap();
-                assert_eq!(wire.settle(), None);
-            }
-            return Some(ask(message, None));
-        }
-        let heard = wire.up(message);
-        let answer = ask(&heard, None);
-        Some(wire.down(&answer))
-    });
-    assert_eq!((ended, installed, turns), (Some(Ok(())), true, 3));
-    // 123 + 1123 + 1235 + 210 bytes of messages; message_2 and message_3 have two fragments each.
-    assert_eq!((wire.packets, wire.bytes), (11, 2_691 + 10 * 6 + 2 * 2 + 4));
 }
 
 /// §3.1.3, figure 3: the peer refuses message_2 with an error message, and Failure follows.
@@ -788,11 +777,71 @@ fn a_server_refuses_the_peer() {
     let message_1 = wire.up(b"no message_1");
     let error = responder::read(&message_1, &[Method::SignSign], &Suite::ALL, &RustCrypto).map(|_| ()).unwrap_err();
     let told = error_message(&error, &Suite::ALL).unwrap();
-    assert_eq!(wire.down(&told), told);
+    wire.server.refuse(&told, NOW).unwrap();
+    assert_eq!(wire.settle(), Some(told));
+    // After that there is only Failure: what else a peer says is not heard.
+    assert_eq!(wire.server.handle_packet(&response(2, 0, b"message_3"), NOW), unexpected());
     wire.peer.give_up().unwrap();
-    assert_eq!(wire.settle(), None);
-    wire.server.fail().unwrap();
+    let Some(Action::Send(acknowledgement)) = wire.peer.poll() else { panic!("nothing said") };
+    wire.server.handle_packet(&acknowledgement, NOW).unwrap();
+    assert_eq!(wire.server.succeed(), Err(Misuse::NotNow("the peer has not concluded")));
     assert_eq!(wire.server.poll(), Some(Action::Send(vec![4, 2, 0, 4])));
+    assert_eq!(wire.server.poll(), Some(Action::Failed));
     wire.peer.handle_packet(&[4, 2, 0, 4]).unwrap();
     assert_eq!(wire.peer.poll(), Some(Action::Failed));
+}
+
+/// A stranger that says nothing, wherever the server listens: it does not get to Success.
+#[test]
+fn nobody_gets_to_the_end_by_saying_nothing() {
+    let mut server = Server::start(Profile::EAP, 0, None, NOW);
+    let at_the_end = |server: &mut Server, identifier| {
+        assert_eq!(server.handle_packet(&response(identifier, 0, b""), NOW), unexpected());
+        assert_eq!(server.succeed(), Err(Misuse::NotNow("the peer has not concluded")));
+        while let Some(action) = server.poll() {
+            assert_ne!(action, Action::Concluded);
+        }
+    };
+    at_the_end(&mut server, 0);
+    server.handle_packet(&response(0, 0, b"message_1"), NOW).unwrap();
+    server.send(b"message_2", NOW).unwrap();
+    at_the_end(&mut server, 1);
+    server.handle_packet(&response(1, 0, b"message_3"), NOW).unwrap();
+    server.send_last(b"message_4", NOW).unwrap();
+    while server.poll().is_some() {}
+    server.handle_packet(&response(2, 0, b""), NOW).unwrap();
+    assert_eq!(server.poll(), Some(Action::Concluded));
+    // §3.1.3, figure 5: or the peer refuses message_4.
+    let mut server = listening_server(Profile::EAP);
+    server.send_last(b"message_4", NOW).unwrap();
+    while server.poll().is_some() {}
+    server.handle_packet(&response(1, 0, b"an error"), NOW).unwrap();
+    assert_eq!(server.poll(), Some(Action::Received(b"an error".to_vec())));
+    assert_eq!(server.succeed(), Err(Misuse::NotNow("the peer has not concluded")));
+    server.fail().unwrap();
+    assert_eq!(server.poll(), Some(Action::Send(vec![4, 1, 0, 4])));
+}
+
+/// RFC 3748 §4: what is behind a packet is none of it, nor kept.
+#[test]
+fn padding_costs_nothing() {
+    let padded = |packet: Vec<u8>| [packet, vec![0xaa; 100_000]].concat();
+    let mut peer = Peer::new(Profile::EAP);
+    let start = padded(request(0, 0x10, b""));
+    let (_, bytes, result) = allocated(|| peer.handle_packet(&start));
+    assert_eq!(result, Ok(()));
+    assert!(bytes < 1_000, "{bytes}");
+    assert_eq!(peer.poll(), Some(Action::Started));
+    peer.send(b"message_1").unwrap();
+    let said = sent_by_peer(&mut peer);
+    // The same request without it, or with other padding, is the same request.
+    for again in [request(0, 0x10, b""), [request(0, 0x10, b""), vec![1]].concat()] {
+        peer.handle_packet(&again).unwrap();
+        assert_eq!(sent_by_peer(&mut peer), said);
+    }
+    let mut server = Server::start(Profile::EAP, 0, None, NOW);
+    let message_1 = padded(response(0, 0, b"message_1"));
+    let (_, bytes, result) = allocated(|| server.handle_packet(&message_1, NOW));
+    assert_eq!(result, Ok(()));
+    assert!(bytes < 1_000, "{bytes}");
 }

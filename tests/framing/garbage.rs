@@ -5,8 +5,9 @@ use remote_provisioning::{
         Packet, Profile,
         eap::{self, Peer},
         link::{self, Client, Server},
-        relay::{Announcement, Relayed, Returned},
+        relay::{Announcement, Name, Relayed, Returned},
     },
+    identity::Domain,
     sim::SeededRng,
     time::{Millis, Retry},
     wire::{decode, encode},
@@ -170,8 +171,7 @@ fn what_is_read_is_what_was_written() {
     let rng = &mut SeededRng::new(1);
     let relayed = encode(&Relayed { session: 7, nonce: [1; 16], token: b"token", message: b"message" });
     let returned = encode(&Returned { session: 7, message: b"message" });
-    let announced =
-        encode(&Announcement { domain: remote_provisioning::identity::Domain::Test, relay: b"relay", nonce: [1; 16] });
+    let announced = encode(&Announcement { domain: Domain::Test, relay: Name::new(b"relay").unwrap(), nonce: [1; 16] });
     let mut read = 0;
     for _ in 0..20_000 {
         let bytes = spoilt(&relayed, rng);

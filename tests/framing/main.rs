@@ -1,4 +1,5 @@
-//! Large messages over small links: fragments, links that lose and repeat, CoAP's blocks, EAP, cookies.
+//! Large messages over small links: fragments, links that lose and repeat, CoAP's blocks, EAP, cookies, relays; and whole
+//! provisionings through them.
 #![cfg(feature = "sim")]
 #![allow(
     clippy::arithmetic_side_effects,
@@ -7,18 +8,24 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
+    clippy::std_instead_of_alloc,
     clippy::unwrap_used,
     reason = "a test that goes wrong here should stop"
 )]
 
+#[path = "../lab/mod.rs"]
+mod lab;
+
 mod blocks;
 mod cookies;
+mod door;
 mod eap;
 mod fragments;
 mod garbage;
 mod links;
-mod machines;
+mod onboarding;
 mod relays;
+mod through;
 
 use remote_provisioning::error::{Error, Fragment};
 

@@ -1,20 +1,14 @@
-//! Relays: who may forward what, and a first provisioning through one.
+//! Relays: who may forward what. Whole provisionings through one are in `through`.
 
 use remote_provisioning::{
     crypto::{Crypto, Secret, rustcrypto::RustCrypto},
-    error::{Error, Malformed, Misuse, Refused, Relay, Told},
-    framing::{
-        Profile,
-        link::{self, Client, Server},
-        relay::{Admitted, Announcement, Gate, MAX_NAME, MAX_RELAYED, Permit, Relayed, Returned, Usage},
+    error::{Error, Malformed, Misuse, Relay, Told},
+    framing::relay::{
+        Admitted, Announcement, Gate, MAX_NAME, MAX_RELAYED, MAX_RETURNED, Name, Permit, Relayed, Returned, Usage,
     },
     identity::Domain,
-    sim::identities,
-    time::{Millis, Retry},
     wire::{MAX_MESSAGE, decode, encode},
 };
-
-use crate::machines::provision;
 
 const NAME: &[u8] = b"relay 7";
 const NOW: u64 = 1_800_000_000;
@@ -24,10 +18,14 @@ fn key(byte: u8) -> Secret<32> {
     Secret::from_slice(&[byte; 32]).unwrap()
 }
 
+fn named(name: &[u8]) -> Name<'_> {
+    Name::new(name).unwrap()
+}
+
 fn permit() -> Permit<'static> {
     Permit {
         domain: Domain::Test,
-        relay: NAME,
+        relay: named(NAME),
         // Provision and resume.
         operations: 1 | 1 << 5,
         sessions: 2,
@@ -55,13 +53,13 @@ fn admit(
 fn token(change: impl FnOnce(&mut Permit<'static>)) -> Vec<u8> {
     let (key, mut permit) = (key(7), permit());
     change(&mut permit);
-    Gate::new(&key, Domain::Test).issue(&permit).unwrap()
+    Gate::new(&key, Domain::Test).issue(&permit)
 }
 
 #[test]
 fn envelopes_byte_for_byte() {
     let nonce = [0xaa; 16];
-    let announcement = Announcement { domain: Domain::Test, relay: b"r", nonce };
+    let announcement = Announcement { domain: Domain::Test, relay: named(b"r"), nonce };
     let bytes = [b"\x84\x01\x01\x41r\x50", &nonce[..]].concat();
     assert_eq!(encode(&announcement), bytes);
     assert_eq!(decode(&bytes), Ok(announcement));
@@ -81,21 +79,44 @@ fn envelopes_byte_for_byte() {
         *permit = Permit { sessions: u32::MAX, operations: u32::MAX, bytes: u64::MAX, expires: u64::MAX, ..*permit };
     });
     let key = key(7);
-    let named = Gate::new(&key, Domain::Test)
-        .issue(&Permit {
-            relay: &name,
-            sessions: u32::MAX,
-            operations: u32::MAX,
-            bytes: u64::MAX,
-            expires: u64::MAX,
-            ..permit()
-        })
-        .unwrap();
-    assert_eq!(named.len(), longest.len() + 1 + MAX_NAME - NAME.len());
-    let message = [0; MAX_RELAYED];
-    let whole = encode(&Relayed { session: u32::MAX, nonce, token: &named, message: &message });
+    let long = Gate::new(&key, Domain::Test).issue(&Permit {
+        relay: named(&name),
+        sessions: u32::MAX,
+        operations: u32::MAX,
+        bytes: u64::MAX,
+        expires: u64::MAX,
+        ..permit()
+    });
+    assert_eq!(long.len(), longest.len() + 1 + MAX_NAME - NAME.len());
+    let message = [0; MAX_MESSAGE];
+    let relayed = |len| Relayed { session: u32::MAX, nonce, token: &long, message: &message[..len] }.packet();
+    let whole = relayed(MAX_RELAYED).unwrap();
     assert_eq!(whole.len(), MAX_MESSAGE);
-    println!("a token has up to {} bytes, the envelope {} more", named.len(), whole.len() - named.len() - MAX_RELAYED);
+    println!("a token has up to {} bytes, the envelope {} more", long.len(), whole.len() - long.len() - MAX_RELAYED);
+    let returned = |len| Returned { session: u32::MAX, message: &message[..len] }.packet();
+    let whole = returned(MAX_RETURNED).unwrap();
+    assert_eq!(whole.len(), MAX_MESSAGE);
+    assert!(decode::<Returned<'_>>(&whole).is_ok());
+    // A byte more, and nobody reads it: so it is not written either.
+    let too_long = Misuse::Parameter("the message is too long for a relay");
+    assert_eq!((relayed(MAX_RELAYED + 1), returned(MAX_RETURNED + 1)), (Err(too_long), Err(too_long)));
+}
+
+/// A device hashes what it hears around it: an announcement is what the grammar says, or none.
+#[test]
+fn a_name_has_1_to_32_bytes() {
+    for name in [&[][..], &[7; MAX_NAME + 1]] {
+        assert_eq!(Name::new(name), Err(Misuse::Parameter("the name of a relay has 1 to 32 bytes")));
+        let announced = remote_provisioning::wire::encode_with(|w| {
+            w.array(4);
+            w.unsigned(1);
+            w.unsigned(1);
+            w.bytes(name);
+            w.bytes(&NONCE);
+        });
+        assert_eq!(decode::<Announcement<'_>>(&announced), Err(Malformed::WrongLength));
+    }
+    assert_eq!(named(NAME).bytes(), NAME);
 }
 
 #[test]
@@ -125,13 +146,11 @@ fn only_an_authorised_relay_forwards() {
         assert!(error == Relay::Token.into() || matches!(error, Error::Malformed(_)), "bit {bit}: {error}");
     }
     let other = key(8);
-    let others = Gate::new(&other, Domain::Test).issue(&permit()).unwrap();
+    let others = Gate::new(&other, Domain::Test).issue(&permit());
     assert_eq!(admitted(&others, NAME, NOW), Err(Relay::Token.into()));
     assert_eq!(admitted(b"", NAME, NOW), Err(Malformed::Truncated.into()));
-    for name in [&[][..], &[7; MAX_NAME + 1]] {
-        let refused = Gate::new(&other, Domain::Test).issue(&Permit { relay: name, ..permit() });
-        assert_eq!(refused, Err(Misuse::Parameter("the name of a relay has 1 to 32 bytes")));
-    }
+    // Nobody tells the device: it is not the one that is refused.
+    assert_eq!(Error::from(Relay::Quota).told(), Told::Nothing);
 }
 
 #[test]
@@ -162,116 +181,12 @@ fn a_token_is_for_its_operations() {
         let expected = if [0, 5].contains(&operation) { Ok(()) } else { Err(Relay::Scope) };
         assert_eq!(admitted.check(operation), expected, "{operation}");
     }
-    let announcement = Announcement { domain: Domain::Test, relay: NAME, nonce: NONCE };
+    let announcement = Announcement { domain: Domain::Test, relay: named(NAME), nonce: NONCE };
     assert_eq!(admitted.relay, announcement.hash(&RustCrypto));
     // Another relay, or another announcement of this one, has another hash.
-    for other in [Announcement { relay: b"relay 8", ..announcement }, Announcement { nonce: [8; 16], ..announcement }] {
+    for other in
+        [Announcement { relay: named(b"relay 8"), ..announcement }, Announcement { nonce: [8; 16], ..announcement }]
+    {
         assert_ne!(other.hash(&RustCrypto), admitted.relay);
     }
-}
-
-// ------------------------------------------------------------------------------------------------- a whole provisioning
-
-/// What the relay has seen, and how it ended.
-#[derive(Default)]
-struct Seen {
-    bytes: Vec<u8>,
-    forwarded: Vec<usize>,
-    packets: usize,
-    ended: Option<Result<(), Error>>,
-    installed: bool,
-    usage: Usage,
-    refused: Option<Error>,
-}
-
-/// A device that is told of a relay by `announced`, and speaks SMS with it; the relay forwards with `token`.
-fn through(announced: &Announcement<'_>, token: &[u8]) -> Seen {
-    let mut seen = Seen::default();
-    let mut client = Client::new(Profile::SMS, Retry { first: 2_000, attempts: 8 }, 1);
-    let mut relay = Server::new(Profile::SMS, 60_000, 1);
-    let (now, mut is_new) = (Millis(0), true);
-    let (ended, installed) = provision(Some(announced.hash(&RustCrypto)), |message, ask| {
-        client.send(message, now).unwrap();
-        loop {
-            let mut quiet = true;
-            while let Some(action) = client.poll() {
-                quiet = false;
-                match action {
-                    link::Action::Send(packet) => {
-                        seen.packets += 1;
-                        relay.handle_packet(&packet, now).unwrap();
-                    }
-                    link::Action::Received(answer) => return Some(answer),
-                    _ => {}
-                }
-            }
-            while let Some(action) = relay.poll() {
-                quiet = false;
-                match action {
-                    link::Action::Send(packet) => {
-                        seen.packets += 1;
-                        client.handle_packet(&packet, now).unwrap();
-                    }
-                    link::Action::Received(message) => {
-                        seen.bytes.extend_from_slice(&message);
-                        seen.forwarded.push(message.len());
-                        match admit(token, &message, NAME, core::mem::take(&mut is_new), &mut seen.usage, NOW) {
-                            Ok(admitted) => {
-                                let answer = ask(&message, Some(admitted.relay));
-                                let returned = encode(&Returned { session: 1, message: &answer });
-                                let Returned { message: answer, .. } = decode(&returned).unwrap();
-                                seen.bytes.extend_from_slice(answer);
-                                relay.send(answer).unwrap();
-                            }
-                            Err(error) => seen.refused = Some(error),
-                        }
-                    }
-                    _ => {}
-                }
-            }
-            if quiet {
-                return None;
-            }
-        }
-    });
-    Seen { ended, installed, ..seen }
-}
-
-#[test]
-fn a_first_provisioning_over_sms_through_a_relay() {
-    let announced = Announcement { domain: Domain::Test, relay: NAME, nonce: NONCE };
-    let generous = token(|permit| permit.bytes = 3_000);
-    let seen = through(&announced, &generous);
-    assert_eq!((seen.ended, seen.installed), (Some(Ok(())), true));
-    let up: usize = seen.forwarded.iter().sum();
-    println!("{} packets of SMS, {up} bytes forwarded", seen.packets);
-    assert_eq!(seen.usage, Usage { sessions: 1, bytes: up as u64 });
-    assert_eq!(seen.forwarded.len(), 3);
-    // Neither who the device is, nor by whom it is served.
-    let contains = |secret: &[u8]| seen.bytes.windows(secret.len()).any(|window| window == secret);
-    let chain = identities::device_chain();
-    for secret in [&b"IOT-0001"[..], b"0010100000", b"provisioning.example", &chain[0][..32], &chain[0][100..132]] {
-        assert!(!contains(secret));
-    }
-    assert!(seen.bytes.len() > up);
-}
-
-#[test]
-fn a_relay_that_is_not_the_one_named_gets_nothing_through() {
-    let generous = token(|permit| permit.bytes = 3_000);
-    for other in [
-        Announcement { domain: Domain::Test, relay: b"relay 8", nonce: NONCE },
-        Announcement { domain: Domain::Test, relay: NAME, nonce: [8; 16] },
-    ] {
-        let seen = through(&other, &generous);
-        assert_eq!(seen.ended, Some(Err(Refused::Edhoc(1).into())), "the operator has refused message_1");
-        assert!(!seen.installed);
-    }
-    // And one whose quota does not reach is stopped on its way.
-    let announced = Announcement { domain: Domain::Test, relay: NAME, nonce: NONCE };
-    let seen = through(&announced, &token(|permit| permit.bytes = 1_000));
-    assert_eq!((seen.refused, seen.ended, seen.installed), (Some(Relay::Quota.into()), None, false));
-    let seen = through(&announced, &token(|permit| permit.expires = NOW));
-    assert_eq!((seen.refused, seen.usage), (Some(Relay::Expired.into()), Usage::default()));
-    assert_eq!(Error::from(Relay::Quota).told(), Told::Nothing);
 }

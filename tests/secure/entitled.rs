@@ -10,6 +10,7 @@ use remote_provisioning::{
     },
     edhoc::{self, ConnectionId, EadItem, Method, Suite, responder},
     error::{Backend, Code, Error, Misbehaved, Misuse, Untrusted, Voucher},
+    framing::relay::Admitted,
     identity::{Domain, PeerName, Role},
     provisioning::{
         device::Introduction,
@@ -206,7 +207,7 @@ fn a_relay_is_the_one_that_the_device_answered() {
     ] {
         let mut lab = Lab::new(8);
         lab.device_config.relay = device;
-        lab.operator_config.relay = operator;
+        lab.operator_config.relay = operator.map(|relay| Admitted { relay, operations: u32::MAX });
         let mut session = lab.session(1);
         let message = session.message(1);
         assert_eq!(lab.tell_operator(&mut session.operator, &message), expected);

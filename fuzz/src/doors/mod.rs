@@ -3,6 +3,10 @@
 //! ```text
 //! wire      bytes ─▶ every public decoder; what decodes encodes to itself
 //! trust     bytes ─▶ a voucher, a concealed name, evidence; what is believed was said by the one who may
+//! fragments bytes ─▶ pieces of messages for the one reassembly; what comes out is what went in
+//! link      bytes ─▶ a stranger on the link between a client and a server
+//! eap       bytes ─▶ the same between the two ends of the EAP envelope
+//! gate      bytes ─▶ relays, tokens, cookies, message_1 under load; nobody gets in who has nothing to show
 //! device    bytes ─▶ a plot and operations on a Device; judged after each
 //! operator  bytes ─▶ the same for an Operator
 //! ```
@@ -20,6 +24,10 @@
 )]
 
 pub(crate) mod device;
+pub(crate) mod eap;
+pub(crate) mod fragments;
+pub(crate) mod gate;
+pub(crate) mod link;
 pub(crate) mod operator;
 pub(crate) mod trust;
 pub(crate) mod wire;

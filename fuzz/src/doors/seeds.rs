@@ -72,7 +72,15 @@ pub(crate) fn seeds() -> Vec<Seed> {
     add("operator", "liar-honest", &liar(CHAINS, 0, &[&request[..], &[0, 1, 0, 0, 0, 0, 0, 0, 0, 0]].concat()));
     add("operator", "liar-res", &liar(KIDS, 0, &[&request[..], &[0, 1, 0, 0, 0, 3, 0, 1, 1, 0, 0, 0, 0]].concat()));
     add("operator", "liar-chain", &liar(CHAINS, 0, &[0, 0, 0, 1, 3, 0, 0, 90, 1, 0, 0]));
-    seeds.extend(super::trust::seeds().into_iter().map(|(name, bytes)| ("trust", name, bytes)));
+    for (door, from) in [
+        ("trust", super::trust::seeds()),
+        ("fragments", super::fragments::seeds()),
+        ("link", super::link::seeds()),
+        ("eap", super::eap::seeds()),
+        ("gate", super::gate::seeds()),
+    ] {
+        seeds.extend(from.into_iter().map(|(name, bytes)| (door, name, bytes)));
+    }
     seeds
 }
 

@@ -33,15 +33,15 @@ use crate::{
     authority::grant,
     credential::{Activation, Algorithm, Offered, Previous, Txn, Usim},
     crypto::{Crypto, Hash, Rng, SecretBytes},
-    edhoc::{self, ConnectionId, Method, OwnCredential, PeerError, Session, Suite, initiator},
+    edhoc::{self, ConnectionId, Method, OwnCredential, PeerError, Session, Suite, eap::EapKeys, initiator},
     error::{Backend, Class, Error, Malformed, Misbehaved, Misuse, Refused, Voucher},
     fault::{Fault, is_seeded},
     identity::{Domain, PeerName, Role, SubscriptionId},
     provisioning::{
         Millis, is_key_store,
         message::{
-            self, Complete, Confirm, Counter, Decision, Hello, MAX_CHOICES, Offer, Operation, Order, PackageOffer,
-            Prepared, Refusal, Request, Standing, Status, Stopped, Terms, Verdict,
+            self, Complete, Confirm, Counter, Decision, Hello, MAX_CHOICES, MAX_COOKIE, Offer, Operation, Order,
+            PackageOffer, Prepared, Refusal, Request, Standing, Status, Stopped, Terms, Verdict,
         },
         receipt::Event,
         record::Channel,
@@ -76,6 +76,8 @@ pub struct Config {
     pub suites: Vec<Suite>,
     /// How long and how often to ask.
     pub retry: Retry,
+    /// Whether the handshake is an EAP method, so that its keys are wanted: see [`Device::take_eap_keys`].
+    pub eap_keys: bool,
 }
 
 /// What a device starts an attempt for. What is open already comes first: then the attempt is a resume, and the goal is for
@@ -148,11 +150,12 @@ const FIRST_REST: u64 = 60_000;
 const MAX_DOUBLINGS: u32 = 10;
 
 impl Config {
-    /// Method 0, all suites, no relay, two seconds, eight attempts.
+    /// Method 0, all suites, no relay, two seconds, eight attempts, no keys for EAP.
     pub fn new(own: OwnCredential, name: PeerName, domain: Domain, introduction: Introduction) -> Self {
         let retry = Retry { first: 2_000, attempts: 8 };
         let suites = Suite::ALL.to_vec();
-        Self { own, name, domain, introduction, relay: None, method: Method::SignSign, suites, retry }
+        let method = Method::SignSign;
+        Self { own, name, domain, introduction, relay: None, method, suites, retry, eap_keys: false }
     }
 }
 
@@ -245,11 +248,15 @@ pub struct Device {
     jitter: u16,
     /// How many of the suites message_1 has named.
     proposed: usize,
+    /// What an operator has demanded to see in message_1.
+    cookie: Option<Cookie>,
     /// What opens the voucher in message_2, where that comes first.
     secret: Option<VoucherSecret>,
     state: State,
     /// SHA-256 of the last message that was taken in.
     taken: Option<Hash>,
+    /// From message_4 on, if they are wanted and nobody has taken them.
+    eap_keys: Option<EapKeys>,
     /// The last message sent, for repeating.
     sent: Vec<u8>,
     attempt: u8,
@@ -271,6 +278,9 @@ enum State {
     AwaitComplete(Box<Channel>),
     Ended,
 }
+
+/// A cookie of the operator's.
+type Cookie = ArrayVec<u8, MAX_COOKIE>;
 
 /// What this session is about.
 #[derive(Debug)]
@@ -337,7 +347,7 @@ impl Device {
         durable.open = Some(open);
 
         let suites = config.suites.get(..1).unwrap_or_default();
-        let (handshake, message_1, secret) = propose(&config, suites, platform)?;
+        let (handshake, message_1, secret) = propose(&config, suites, None, platform)?;
         // Last, so that a start that fails writes nothing; and before message_1 can leave.
         durable.commit(&[], platform.subscriptions)?;
         let mut device = Self {
@@ -352,9 +362,11 @@ impl Device {
             },
             jitter: u16::from_be_bytes([high, low]),
             proposed: 1,
+            cookie: None,
             secret,
             state: State::AwaitMessage2(handshake),
             taken: None,
+            eap_keys: None,
             sent: Vec::new(),
             attempt: 0,
             deadline: now,
@@ -383,10 +395,16 @@ impl Device {
             State::AwaitMessage2(_) | State::AwaitMessage4(..) => {
                 if edhoc::is_error_message(bytes) {
                     let error = edhoc::read_error(bytes)?;
-                    return match self.proposal_after(&error) {
-                        Some(suites) => self.propose_again(suites, now, platform),
-                        None => self.end(Err(error.refused.into()), now),
+                    let Some((suites, cookie)) = self.proposal_after(&error) else {
+                        return self.end(Err(error.refused.into()), now);
                     };
+                    self.propose_again(suites, cookie, now, platform)?;
+                    if message::demanded(&error).is_some() {
+                        // It comes twice if message_1 was repeated before it was answered; a cookie that is demanded again for
+                        // good is another one.
+                        self.taken = Some(hash);
+                    }
+                    return Ok(());
                 }
                 wire::decode::<&[u8]>(bytes)?;
             }
@@ -459,6 +477,12 @@ impl Device {
     /// The next thing to do; `None` when it is time to wait.
     pub fn poll(&mut self) -> Option<Action> {
         self.actions.pop_front()
+    }
+
+    /// The keys of EAP, once, if [`Config::eap_keys`] asks for them: from message_4 on, the protected success indication
+    /// (draft-ietf-emu-eap-edhoc §3.5), if the device takes what is in there. None before, and none after a refusal.
+    pub const fn take_eap_keys(&mut self) -> Option<EapKeys> {
+        self.eap_keys.take()
     }
 
     // ------------------------------------------------------------------------------------------ the messages
@@ -564,20 +588,34 @@ impl Device {
         }
     }
 
-    /// The suites for a new message_1, if that is what the operator's error message asks for and it gets further down the
-    /// list: so there is an end to it.
-    fn proposal_after(&self, error: &PeerError<'_>) -> Option<usize> {
-        let (State::AwaitMessage2(_), Refused::WrongSuite) = (&self.state, error.refused) else { return None };
+    /// The suites and the cookie for a new message_1, if that is what the operator's error message asks for: a cookie once, and
+    /// suites if that gets further down the list. So there is an end to it. Anybody can have written the error message, and has
+    /// the device say one more message_1 for it, of the same size and a cookie.
+    fn proposal_after(&self, error: &PeerError<'_>) -> Option<(usize, Option<Cookie>)> {
+        let State::AwaitMessage2(_) = self.state else { return None };
+        if let Some(cookie) = message::demanded(error) {
+            let cookie = self.cookie.is_none().then(|| cookie.iter().copied().collect())?;
+            return Some((self.proposed, Some(cookie)));
+        }
+        let Refused::WrongSuite = error.refused else { return None };
         let proposed = self.config.suites.get(..self.proposed).unwrap_or_default();
         let proposal = initiator::propose_again(&self.config.suites, proposed, &error.suites_r)?;
-        (proposal.len() > self.proposed).then_some(proposal.len())
+        (proposal.len() > self.proposed).then(|| (proposal.len(), self.cookie.clone()))
     }
 
-    fn propose_again(&mut self, suites: usize, now: Millis, platform: &mut Platform<'_>) -> Result<(), Error> {
+    /// Says message_1 once more. Nothing in it is what it was: no key goes into two of them (RFC 9528 §6.3.2).
+    fn propose_again(
+        &mut self,
+        suites: usize,
+        cookie: Option<Cookie>,
+        now: Millis,
+        platform: &mut Platform<'_>,
+    ) -> Result<(), Error> {
         let proposal = self.config.suites.get(..suites).unwrap_or_default();
-        let (handshake, message_1, secret) = propose(&self.config, proposal, platform)?;
+        let (handshake, message_1, secret) = propose(&self.config, proposal, cookie.as_deref(), platform)?;
         self.secret = secret;
         self.proposed = suites;
+        self.cookie = cookie;
         self.state = State::AwaitMessage2(handshake);
         self.send(message_1, now);
         Ok(())
@@ -611,7 +649,9 @@ impl Device {
             operation: self.operation,
             counter: Counter {
                 request: self.durable.requests,
-                retry: u32::try_from(self.proposed.saturating_sub(1)).unwrap_or(u32::MAX),
+                retry: u32::try_from(self.proposed.saturating_sub(1))
+                    .unwrap_or(u32::MAX)
+                    .saturating_add(u32::from(self.cookie.is_some())),
             },
             algorithms: core::iter::once(u64::from(Algorithm::Milenage.number())).collect(),
             state: self.durable.state(&self.txn, crypto),
@@ -659,6 +699,7 @@ impl Device {
         now: Millis,
         platform: &mut Platform<'_>,
     ) -> Result<(), Error> {
+        let eap_keys = self.config.eap_keys.then(|| session.eap_keys(platform.crypto)).transpose()?;
         let result = match wire::decode(&offer)? {
             Offer::Package(package) if self.operation.issues() && package.txn == self.txn => {
                 let ownership = self.entitled(&package, &meeting, session.peer(), platform)?;
@@ -673,8 +714,10 @@ impl Device {
             }
             Offer::Package(_) | Offer::Refusal(_) => return Err(Misbehaved::WrongOffer.into()),
         };
-        if result.is_err_and(is_key_store) {
-            self.state = State::Taking(session, meeting, offer);
+        match result {
+            Ok(()) => self.eap_keys = eap_keys,
+            Err(error) if is_key_store(error) => self.state = State::Taking(session, meeting, offer),
+            Err(_) => {}
         }
         result
     }
@@ -945,6 +988,7 @@ const STOPPED: u64 = 7;
 fn propose(
     config: &Config,
     suites: &[Suite],
+    cookie: Option<&[u8]>,
     platform: &mut Platform<'_>,
 ) -> Result<(initiator::AwaitMessage2, Vec<u8>, Option<VoucherSecret>), Error> {
     let concealed = match &config.introduction {
@@ -954,7 +998,7 @@ fn propose(
         Introduction::VoucherLast { .. } => None,
     };
     let concealed_id = concealed.as_ref().map(|(concealed, _)| Raw(concealed));
-    let hello = Hello { domain: config.domain, concealed_id, relay: config.relay, cookie: None };
+    let hello = Hello { domain: config.domain, concealed_id, relay: config.relay, cookie };
     let hello = wire::encode(&hello);
     let proposal = initiator::Proposal {
         method: config.method,

@@ -11,8 +11,11 @@
 //! One machine is one session with one device. The caller routes: it makes a machine for a message_1 from somewhere new
 //! and hands it what comes from there.
 
+mod door;
 mod session;
 mod token;
+
+pub use self::door::turn_away;
 
 use alloc::{boxed::Box, collections::VecDeque, string::ToString, vec::Vec};
 
@@ -27,11 +30,14 @@ use crate::{
     },
     crypto::{Crypto, Hash, Rng, Secret},
     edhoc::{
-        self, ConnectionId, Method, Opened, OwnCredential, Seal, Suite, responder,
+        self, ConnectionId, Method, Opened, OwnCredential, Seal, Suite,
+        eap::EapKeys,
+        responder,
         token::{self as tokens, Portable},
     },
     error::{Backend, Class, Code, Error, Malformed, Misbehaved, Misuse, Untrusted},
     fault::{Fault, is_seeded},
+    framing::relay::Admitted,
     identity::{Domain, PeerName, Role},
     provisioning::{
         Millis, is_key_store,
@@ -64,9 +70,12 @@ pub struct Config {
     pub methods: Vec<Method>,
     /// The suites it runs.
     pub suites: Vec<Suite>,
-    /// SHA-256 over the announcement of the relay that this session came through, if it came through one. A message_1 that
-    /// names another is refused, so nobody is taken for forwarding what it did not.
-    pub relay: Option<Hash>,
+    /// What the relay may do that this session came through, if it came through one: see
+    /// [`Gate::admit`](crate::framing::relay::Gate::admit). A message_1 that names another is refused, so nobody is taken for
+    /// forwarding what it did not; and an operation that the relay's token is not for is [`Code::RelayScope`].
+    pub relay: Option<Admitted>,
+    /// Whether the handshake is an EAP method, so that its keys are wanted: see [`Operator::take_eap_keys`].
+    pub eap_keys: bool,
     /// Evidence formats that it asks for, at most eight: numbers of [`Format`].
     pub evidence_formats: Vec<u64>,
     /// Milliseconds after which a session that nobody goes on with is given up.
@@ -76,7 +85,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Method 0, all suites, no relay, evidence in every format, five minutes for either.
+    /// Method 0, all suites, no relay, no keys for EAP, evidence in every format, five minutes for either.
     pub fn new(own: OwnCredential, domain: Domain) -> Self {
         Self {
             own,
@@ -84,6 +93,7 @@ impl Config {
             methods: alloc::vec![Method::SignSign],
             suites: Suite::ALL.to_vec(),
             relay: None,
+            eap_keys: false,
             evidence_formats: [Format::Psa, Format::Eat].map(|format| u64::from(format.number())).to_vec(),
             patience: 300_000,
             retry_after: 300,
@@ -139,6 +149,8 @@ pub struct Operator {
     taken: Option<Hash>,
     /// What was sent in answer to it.
     sent: Option<Vec<u8>>,
+    /// From message_4 on, if they are wanted and nobody has taken them.
+    eap_keys: Option<EapKeys>,
     deadline: Option<Millis>,
     actions: VecDeque<Action>,
 }
@@ -255,7 +267,15 @@ struct Draft {
 impl Operator {
     /// A machine for a new session.
     pub const fn new(config: Config) -> Self {
-        Self { config, state: State::AwaitMessage1, taken: None, sent: None, deadline: None, actions: VecDeque::new() }
+        Self {
+            config,
+            state: State::AwaitMessage1,
+            taken: None,
+            sent: None,
+            eap_keys: None,
+            deadline: None,
+            actions: VecDeque::new(),
+        }
     }
 
     /// Takes in what came from the device.
@@ -320,6 +340,10 @@ impl Operator {
                 self.wait(now);
                 return Err(error);
             }
+            // The device has been told in message_4.
+            if matches!(error, Error::Declined(_)) {
+                return self.settle(Err(error));
+            }
             self.tell(error)
         })
     }
@@ -353,6 +377,7 @@ impl Operator {
             self.state.save(w);
             self.taken.save(w);
             self.sent.save(w);
+            self.eap_keys.save(w);
         };
         tokens::seal(tokens::Kind::Operator, save, seal, crypto, rng)
     }
@@ -376,6 +401,7 @@ impl Operator {
             operator.state = State::load(r)?;
             operator.taken = Option::load(r)?;
             operator.sent = Option::load(r)?;
+            operator.eap_keys = Option::load(r)?;
             operator.wait(now);
             Ok(operator)
         })
@@ -384,6 +410,13 @@ impl Operator {
     /// The next thing to do; `None` when it is time to wait.
     pub fn poll(&mut self) -> Option<Action> {
         self.actions.pop_front()
+    }
+
+    /// The keys of EAP, once, if [`Config::eap_keys`] asks for them: from message_4 on, which says to a device that this
+    /// operator knows who it is (draft-ietf-emu-eap-edhoc §3.5). None while the device is nobody yet, and none where message_4
+    /// refuses it: then the EAP server refuses as well. A token of [`Operator::seal`] has them until they are taken.
+    pub const fn take_eap_keys(&mut self) -> Option<EapKeys> {
+        self.eap_keys.take()
     }
 
     /// Goes on with the answer to the question asked last.
@@ -421,16 +454,11 @@ impl Operator {
     // ------------------------------------------------------------------------------------------ the messages
 
     fn message_1(&mut self, bytes: &[u8], now: Millis, desk: &mut Desk<'_>) -> Result<(), Error> {
-        let Config { domain, methods, suites, .. } = &self.config;
+        let Config { methods, suites, .. } = &self.config;
         let mut message = responder::read(bytes, methods, suites, desk.crypto)?;
         let hello = message::take_ead(message.unverified_ead())?;
         let hello: Hello<'_> = wire::decode(&hello)?;
-        if hello.domain != *domain {
-            return Err(Misbehaved::WrongDomain.into());
-        }
-        if hello.relay != self.config.relay {
-            return Err(Misbehaved::WrongRelay.into());
-        }
+        self.config.check(&hello)?;
         self.wait(now);
         if let Some(concealed) = hello.concealed_id {
             self.ask(Question::Find(Box::new(Concealed::read(concealed)?)));
@@ -538,6 +566,9 @@ impl Operator {
         // `[ + algorithm ]` and `[ + receipt ]`: at least one.
         if request.algorithms.is_empty() || request.receipts.as_ref().is_some_and(|receipts| receipts.is_empty()) {
             return Err(Malformed::WrongLength.into());
+        }
+        if self.config.relay.is_some_and(|relay| relay.check(request.operation.number()).is_err()) {
+            return self.refuse(Link::Opening(Box::new(handshake)), request.txn, Code::RelayScope, desk);
         }
         let visitor = Visitor {
             device,
@@ -862,6 +893,7 @@ impl Operator {
             opening @ Link::Opening(_) => {
                 let refusal = wire::encode(&Offer::Refusal(Refusal { txn, code, retry_after }));
                 self.message_4(opening, &refusal, None, desk)?;
+                self.eap_keys = None;
             }
             Link::Open(mut channel) => {
                 let record = channel.seal(&wire::encode(&Stopped { txn, code, retry_after }), desk.crypto)?;
@@ -885,6 +917,7 @@ impl Operator {
         let item = message::ead(offer);
         let ead_4 = message::with_padding(item, handshake.plaintext_4_len(&[item]));
         let (session, message_4) = handshake.write(&ead_4, desk.crypto)?;
+        self.eap_keys = self.config.eap_keys.then(|| session.eap_keys(desk.crypto)).transpose()?;
         let link = match offered {
             Some(hash) => Link::Open(Box::new(Channel::of_operator(&session, hash, desk.crypto)?)),
             None => Link::Closed,

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     crypto::rustcrypto::RustCrypto,
     edhoc::Seal,
+    framing::relay::Admitted,
     provisioning::{Desk, Operator, operator},
     trust::Date,
 };
@@ -20,7 +21,9 @@ impl Fleet<'_> {
         let (now, today) = (self.now, self.today());
         let travels = self.rng.chance(0.3);
         let Some(firm) = self.firms.get_mut(frame.firm) else { return Ok(()) };
-        let config = operator::Config { relay: frame.relay, ..firm.config.clone() };
+        // Relays of its own: they may forward whatever it is.
+        let relay = frame.relay.map(|relay| Admitted { relay, operations: u32::MAX });
+        let config = operator::Config { relay, ..firm.config.clone() };
         let running = firm
             .sessions
             .entry(frame.session)
@@ -28,7 +31,7 @@ impl Fleet<'_> {
         if travels {
             let seal = Seal { key: &firm.token, expires: Date(today.0.saturating_add(86_400)) };
             let token = running.machine.seal(&seal, &RustCrypto, &mut self.rng).map_err(told)?;
-            let config = operator::Config { relay: frame.relay, ..firm.config.clone() };
+            let config = operator::Config { relay, ..firm.config.clone() };
             let opened = Operator::open(config, &token, &firm.token, today, now, &RustCrypto).map_err(told)?;
             running.machine = opened.first_use(true).map_err(told)?;
         }

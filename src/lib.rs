@@ -138,7 +138,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", seeded_faults))]
 extern crate std;
 
 pub mod aka;
@@ -149,6 +149,10 @@ pub mod credential;
 pub mod crypto;
 pub mod edhoc;
 pub mod error;
+#[cfg(seeded_faults)]
+pub mod fault;
+#[cfg(not(seeded_faults))]
+mod fault;
 pub mod framing;
 pub mod identity;
 pub mod provisioning;

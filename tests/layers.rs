@@ -13,7 +13,7 @@
 use std::{fs, path::Path};
 
 const RANKS: [&[&str]; 7] = [
-    &["error"],
+    &["error", "fault"],
     &["identity", "wire", "crypto", "time"],
     &["store", "cose", "aka", "framing"],
     &["trust", "attestation", "credential"],

@@ -200,7 +200,7 @@ wire_map! {
     /// service-profile = { ? 1: gpsi, ? 2: dnn, ? 3: s-nssai, ? 4: expiry, ? 5: quota }
     ///
     /// Also a serde value, for the server that keeps profiles and the tool that prints them.
-    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
     pub struct ServiceProfile {
         /// GPSI: the address or number that the subscription is reached under (TS 23.003 §28.8).
         1 => pub gpsi: Option<ArrayString<MAX_GPSI>>,
@@ -217,7 +217,7 @@ wire_map! {
 
 wire_array! {
     /// s-nssai = [ sst: uint, sd: uint / null ] (TS 23.003 §28.4.2)
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
     pub struct SNssai {
         /// Slice/service type.
         pub sst: u8,

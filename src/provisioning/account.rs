@@ -15,6 +15,7 @@
 //! database that did not say whether it had written it.
 
 use alloc::{
+    boxed::Box,
     string::{String, ToString},
     vec::Vec,
 };
@@ -30,9 +31,10 @@ use super::{
 };
 use crate::{
     authority::Association,
-    credential::{Activation, Previous, Txn, Wrapped},
+    credential::{Activation, Previous, ServiceProfile, Txn, Wrapped},
     crypto::{Crypto, Hash},
     error::{Code, Error},
+    fault,
 };
 
 /// With so many SUPIs that the core still has to forget, nothing new is issued. What ends then may add the two that it leaves.
@@ -79,6 +81,8 @@ pub struct Deal {
     pub previous: Previous,
     /// Its secrets; not there if the log has lost them, and the core has them.
     pub wrapped: Option<Wrapped>,
+    /// What it is for.
+    pub profile: Option<Box<ServiceProfile>>,
     /// How far it has come.
     pub stage: Stage,
 }
@@ -405,7 +409,7 @@ impl Account {
 
     /// Only the session that was admitted last goes on. When the log is replayed, its entries are what tells of admissions.
     fn seen(&mut self, request: &Seen) -> Result<(), Conflict> {
-        if request.counter < self.watch.counter() {
+        if request.counter < self.watch.counter() && !fault::is_seeded(fault::Fault::TakesOldRequests) {
             return Err(Conflict::Overtaken);
         }
         self.watch.see(request.counter, request.since);
@@ -462,6 +466,10 @@ impl Account {
                 // The core may have an earlier offer under that SUPI.
                 self.set_aside(None);
                 self.ended = Some((signed.txn, Event::Aborted));
+                // A transfer that was called off: the device has signed that nothing of this operator's is left.
+                if self.standing == Standing::RevokedUnreachable && self.active.is_none() && !self.restored {
+                    self.standing = Standing::Revoked;
+                }
                 Ok(())
             }
             Event::Erased => {
@@ -519,6 +527,7 @@ impl Account {
                     activation: Activation::TwoPhase,
                     previous: Previous::None,
                     wrapped: None,
+                    profile: None,
                     stage: Stage::Committed,
                 });
             }
@@ -668,6 +677,7 @@ impl From<&Offered> for Deal {
             activation: offered.activation,
             previous: offered.previous,
             wrapped: Some(offered.wrapped.clone()),
+            profile: offered.profile.clone(),
             stage: Stage::Offered,
         }
     }

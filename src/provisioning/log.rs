@@ -4,14 +4,14 @@
 //! appended and [applied](crate::provisioning::Account::apply) to the device's account in one transaction of the caller's
 //! database. K is in there only [wrapped](crate::credential::Wrapped), and gone from the account once the device has confirmed.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     attestation,
     authority::Association,
-    credential::{Activation, Previous, Txn, Wrapped},
+    credential::{Activation, Previous, ServiceProfile, Txn, Wrapped},
     crypto::Hash,
     error::{Backend, Malformed},
     provisioning::{
@@ -134,6 +134,8 @@ pub struct Offered {
     pub fingerprint: Hash,
     /// K, OPc and SQN, under the operator's storage key.
     pub wrapped: Wrapped,
+    /// What the subscription is for: as granted, where it is on somebody's account.
+    pub profile: Option<Box<ServiceProfile>>,
     /// On what evidence.
     pub verdict: attestation::Verdict,
 }

@@ -175,6 +175,8 @@ pub struct CoreCredential {
     pub algorithm: Algorithm,
     /// K, OPc, and the SQN that goes with them: one value, never one without the others.
     pub secrets: Secrets,
+    /// What it is for, and for how long and how much: the network sees to that. As granted, where it is on somebody's account.
+    pub profile: Option<ServiceProfile>,
 }
 
 /// A subscription set aside for a transaction.

@@ -79,6 +79,9 @@ wire_array! {
 wire_array! {
     /// summary payload = [ domain, from: uint, to: uint, previous: hash / null, last: hash ]: receipts that the device made and
     /// has no room for. Signed by the device identity key.
+    ///
+    /// What is in it is the device's word alone: a fork there cannot be told from the line that was seen before. So a
+    /// [`History`] names what is only [summarised](History::summarised), and a log keeps what came as receipts.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Summary {
         /// Production or test.

@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// Something that an operator does about one device.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Task {
     device: String,
     account: Account,

@@ -353,6 +353,11 @@ impl Home {
         self.reserved.values().any(|reserved| reserved == supi)
     }
 
+    /// What the core lets a subscription be used for, where that is limited.
+    pub fn profile(&self, supi: &Supi) -> Option<&ServiceProfile> {
+        self.core.get(supi).and_then(|credential| credential.profile.as_ref())
+    }
+
     /// What the core has, and whose it is.
     pub fn held(&self) -> impl Iterator<Item = (Supi, DeviceId)> {
         self.core.iter().map(|(supi, held)| (*supi, held.device))

@@ -11,7 +11,7 @@ use remote_provisioning::{
     error::Code,
     identity::{Domain, Supi},
     provisioning::{
-        Account, Admission, Question,
+        Account, Admission, Answer, Question, Task,
         account::Applied,
         log::{Barred, LogEntry, What},
         message::Standing,
@@ -26,20 +26,12 @@ use remote_provisioning::{
 
 use crate::memo::Memo;
 
-/// What an operator's systems do wrong, for the tests of the search.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Slip {
-    None,
-    /// A request that comes late is taken for a new one: the row does not keep the request counter.
-    OldCounter,
-    /// The core is said to lack what it has.
-    NotReadBack,
-    /// A credential that is put again begins its SQN again.
-    SqnReset,
-    /// An entry is said to be durable before it is.
-    NotLogged,
-    /// The old credential leaves the core when the new one comes.
-    EarlyRemoval,
+/// What the operator does to a subscription of its own accord.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    Suspend,
+    Reinstate,
+    Revoke,
 }
 
 #[derive(Clone)]
@@ -64,11 +56,8 @@ pub(crate) struct Office {
     pub(crate) core: BTreeMap<Supi, Subscriber>,
     pub(crate) barred: BTreeMap<Supi, u32>,
     withdrawn: BTreeMap<Supi, u32>,
-    pub(crate) slip: Slip,
-    /// The core has barred it, and the log does not say so yet.
-    pub(crate) revoking: bool,
-    /// What was said to be in the log, and will be.
-    pub(crate) late: Vec<Rc<LogEntry>>,
+    /// What it is at, and how far it is with that: a task that was declined is made again.
+    pub(crate) meant: Option<(Deed, Option<Task>)>,
 }
 
 /// What an answer is made of; a `Question` is answered once, and an answer is not to be cloned.
@@ -121,9 +110,7 @@ impl Office {
             core: BTreeMap::new(),
             barred: BTreeMap::new(),
             withdrawn: BTreeMap::new(),
-            slip: Slip::None,
-            revoking: false,
-            late: Vec::new(),
+            meant: None,
         }
     }
 
@@ -153,13 +140,8 @@ impl Office {
                 }))
             }
             Question::ComputeOpc { k } => Reply::Opc(milenage::opc(k, &Secret::from_slice(&[0xcd; 16]).unwrap())),
-            Question::Log(entry) if self.slip == Slip::NotLogged => {
-                self.late.push(Rc::new(LogEntry::clone(entry)));
-                Reply::Logged(Ok(()))
-            }
             Question::Log(entry) => Reply::Logged(self.log(entry)),
             Question::PutIntoCore(_) => unreachable!("put"),
-            Question::ReadCore(_) if self.slip == Slip::NotReadBack => Reply::CoreHolds(None),
             Question::ReadCore(UpTo { supi, epoch }) => {
                 if self.core.get(supi).is_none_or(|held| held.credential.epoch < *epoch) {
                     self.withdraw(*supi, *epoch);
@@ -191,7 +173,6 @@ impl Office {
     }
 
     fn appraise(&mut self, visitor: &Visitor) -> Result<Admission, Code> {
-        self.slip();
         let admitted = match self.account.admit(visitor, &Memo) {
             Ok(admitted) => admitted,
             Err(refusal) => {
@@ -229,7 +210,6 @@ impl Office {
     }
 
     pub(crate) fn log(&mut self, entry: &LogEntry) -> Result<(), Code> {
-        self.slip();
         let applied = self.account.apply(entry, &Memo).map_err(|conflict| conflict.code())?;
         if applied == Applied::Now {
             let entry = Rc::new(entry.clone());
@@ -238,14 +218,6 @@ impl Office {
             self.used |= self.account.active().is_some_and(|active| active.grant.is_some());
         }
         Ok(())
-    }
-
-    fn slip(&mut self) {
-        if self.slip == Slip::OldCounter {
-            let mut row = ciborium::Value::serialized(&self.account).unwrap();
-            *field(field(&mut row, "watch"), "counter") = ciborium::Value::serialized(&(0, 0)).unwrap();
-            self.account = row.deserialized().unwrap();
-        }
     }
 
     /// The device's operations are about the operator's log; whoever keeps it sees to the rest.
@@ -260,7 +232,8 @@ impl Office {
             Some(held)
                 if held.credential.epoch == credential.epoch && held.credential.secrets.k == credential.secrets.k =>
             {
-                if self.slip == Slip::SqnReset {
+                #[cfg(seeded_faults)]
+                if remote_provisioning::fault::is_seeded(remote_provisioning::fault::Fault::ResetsSqn) {
                     self.core.insert(credential.supi, fresh);
                 }
                 Ok(())
@@ -270,31 +243,64 @@ impl Office {
                 Err(Code::Conflict)
             }
             _ => {
-                if self.slip == Slip::EarlyRemoval {
-                    self.core.clear();
-                }
                 self.core.insert(credential.supi, fresh);
                 Ok(())
             }
         }
     }
 
-    /// As [`Task::revoke`](remote_provisioning::provisioning::Task::revoke) does: the core first.
-    pub(crate) fn bar_all(&mut self) {
-        for credential in self.account.active().into_iter().chain(self.account.open().map(|deal| &deal.credential)) {
-            let barred = self.barred.entry(credential.supi.parse().unwrap()).or_default();
-            *barred = credential.epoch.max(*barred);
-        }
-        self.revoking = true;
+    /// Sets to it, or goes on with it; `false` if it is not for now.
+    pub(crate) fn set_to(&mut self, deed: Deed) -> bool {
+        let device = maker::raw_device_id().unwrap();
+        let task = match deed {
+            Deed::Suspend => Task::suspend(&device, &self.account),
+            Deed::Reinstate => Task::reinstate(&device, &self.account),
+            Deed::Revoke => Task::revoke(&device, &self.account),
+        };
+        let task = task.ok();
+        let begun = task.is_some();
+        self.meant = begun.then_some((deed, task));
+        begun
     }
 
-    /// Then the log; for what is there by then.
-    pub(crate) fn revoke(&mut self) {
-        self.bar_all();
-        if !self.knows_of_end() {
-            self.note(What::Barred(Barred::Revoked));
+    /// The next step of what it is at; what was declined is begun again.
+    pub(crate) fn go_on(&mut self) -> Option<String> {
+        let (deed, task) = self.meant.take()?;
+        let Some(mut task) = task else {
+            let again = self.set_to(deed);
+            return Some(format!("{deed:?}: {}", if again { "again" } else { "it is so" }));
+        };
+        let question = task.poll().unwrap();
+        let went = self.answer_task(&mut task, &question);
+        if !went {
+            self.meant = Some((deed, None));
+        } else if !task.is_done() {
+            self.meant = Some((deed, Some(task)));
         }
-        self.revoking = false;
+        let step = format!("{question:?}");
+        let step = step.split(['(', ' ']).next().unwrap_or_default();
+        Some(format!("{deed:?}: {step}{}", if went { "" } else { ", declined" }))
+    }
+
+    /// Answers a task; `false` if the answer was no.
+    fn answer_task(&mut self, task: &mut Task, question: &Question) -> bool {
+        let answer = match self.answer(question) {
+            Reply::Logged(result) => Answer::Logged(result),
+            Reply::CoreReady(result) => Answer::CoreReady(result),
+            _ => unreachable!("tasks write to log and core"),
+        };
+        task.answer(answer, &Memo).is_ok()
+    }
+
+    /// The whole of it at once.
+    pub(crate) fn carry_out(&mut self, mut task: Task) {
+        while let Some(question) = task.poll() {
+            assert!(self.answer_task(&mut task, &question));
+        }
+    }
+
+    pub(crate) fn finish_what_is_meant(&mut self) {
+        while self.go_on().is_some() {}
     }
 
     fn fingerprint(&self, supi: &Supi) -> Option<Hash> {
@@ -340,26 +346,26 @@ impl Office {
             bytes.extend(supi.as_str().bytes());
             bytes.extend(epoch.to_be_bytes());
         }
-        bytes.push(u8::from(self.revoking));
+        bytes.extend(format!("{:?}", self.meant).into_bytes());
         bytes.push(u8::from(self.used));
         bytes.extend(self.log.len().to_be_bytes());
         bytes.extend(self.ever.len().to_be_bytes());
-        self.late.iter().for_each(|entry| bytes.extend(entry.to_cbor().unwrap()));
         Memo.sha256(&[&bytes])
     }
 
     /// Whether the subscription is barred for good, or the operator wants it to be.
     pub(crate) fn is_ended(&self) -> bool {
-        self.revoking || self.ever.iter().any(|entry| matches!(entry.what, What::Barred(_)))
+        let barred = |entry: &Rc<LogEntry>| matches!(entry.what, What::Barred(Barred::Revoked | Barred::Retiring));
+        matches!(self.meant, Some((Deed::Revoke, _))) || self.ever.iter().any(barred)
+    }
+
+    /// Whether the core takes nothing of it for a while, or is about to.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.account.standing() == Standing::Suspended || self.meant.is_some()
     }
 
     /// Whether the log knows.
     pub(crate) fn knows_of_end(&self) -> bool {
         !self.is_ended() || !matches!(self.account.standing(), Standing::InService | Standing::Suspended)
     }
-}
-
-fn field<'a>(value: &'a mut ciborium::Value, name: &str) -> &'a mut ciborium::Value {
-    let fields = value.as_map_mut().unwrap().iter_mut();
-    fields.filter(|(key, _)| key.as_text() == Some(name)).map(|(_, value)| value).next().unwrap()
 }

@@ -1,11 +1,12 @@
 //! One state of the world, and all that can happen next in it.
 
-use std::rc::Rc;
+use core::cell::RefCell;
+use std::{collections::HashMap, rc::Rc};
 
 use ciborium::Value;
 use remote_provisioning::{
     aka::{Answer as Aka, Vector},
-    credential::{Installed, Offered, Previous, SoftUsim, Usim},
+    credential::{Previous, SoftUsim},
     crypto::{Crypto, Hash, Secret, SecretBytes},
     edhoc::{OwnCredential, Seal},
     error::{Backend, Code, Error},
@@ -14,6 +15,7 @@ use remote_provisioning::{
         Answer, Desk, Device, Millis, Operator, Platform, Question, Task, account,
         device::{self, Goal, Introduction, attach_failed, authenticate, in_use, subscription},
         log::{Recovered, Released, Signed, What},
+        message::Standing,
         operator,
     },
     sim::{IDENTITY, SeededRng, TODAY, home::Home, identities, maker},
@@ -23,18 +25,8 @@ use remote_provisioning::{
 
 use crate::{
     memo::{Memo, MemoKeys},
-    office::{Office, Reply, Slip},
+    office::{Deed, Office, Reply},
 };
-
-/// What a device does wrong, for the tests of the search.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flaw {
-    None,
-    /// It uses at once what it was to prepare.
-    SwitchesAtOffer,
-    /// It erases the old credential when it is told to use the new one.
-    ErasesAtDecision,
-}
 
 fn pinned(ccs: &[u8], role: Role) -> OwnCredential {
     OwnCredential::pinned(IDENTITY, &Pinned::from_ccs(ccs, role, Domain::Test, &Memo).unwrap()).unwrap()
@@ -50,7 +42,39 @@ pub(crate) struct Stage {
     operator_anchors: MemoryAnchors,
     storage: remote_provisioning::credential::StorageKey,
     token: Secret<32>,
-    pub(crate) flaw: Flaw,
+    /// What machines did, by all that it depends on: most states differ in the other half of the world.
+    devices: RefCell<HashMap<Hash, Rc<Did>>>,
+    operators: RefCell<HashMap<Hash, Rc<Said>>>,
+}
+
+/// What a device did with a message.
+struct Did {
+    memory: Rc<MemoryStore>,
+    wrote: Option<(Slot, SecretBytes)>,
+    out: Vec<Rc<Message>>,
+    ended: bool,
+    /// It took the message in.
+    taken: bool,
+}
+
+/// What an operator's machine came to.
+struct Said {
+    token: Rc<Vec<u8>>,
+    out: Vec<Rc<Message>>,
+    ask: Option<Rc<Question>>,
+}
+
+#[derive(PartialEq)]
+struct Message {
+    bytes: Vec<u8>,
+    hash: Hash,
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(bytes: Vec<u8>) -> Self {
+        let hash = Memo.sha256(&[&bytes]);
+        Self { bytes, hash }
+    }
 }
 
 /// An owner epoch after the first one.
@@ -84,7 +108,8 @@ impl Stage {
             operator_anchors: identities::operator_anchors(),
             storage: Home::storage_key().unwrap(),
             token: Secret::from_slice(&[0x70; 32]).unwrap(),
-            flaw: Flaw::None,
+            devices: RefCell::default(),
+            operators: RefCell::default(),
         }
     }
 
@@ -111,7 +136,6 @@ impl Stage {
         store: &mut Store<'_>,
         work: impl FnOnce(&mut Platform<'_>) -> T,
     ) -> T {
-        let mut usim = Card(self.flaw);
         work(&mut Platform {
             crypto: &Memo,
             rng,
@@ -119,7 +143,7 @@ impl Stage {
             anchors: &self.device_anchors,
             attester: None,
             subscriptions: store,
-            usim: &mut usim,
+            usim: &mut SoftUsim,
             date: None,
         })
     }
@@ -134,13 +158,52 @@ impl Stage {
             date: Date(TODAY.0 + u64::from(session)),
         })
     }
+
+    /// What an operator's machine comes to, from where it rests, or new. `input`: what tells this from other work on it; without
+    /// one it is done each time.
+    fn said(
+        &self,
+        session: u8,
+        rests: Option<&Session>,
+        input: Option<&[u8]>,
+        work: impl FnOnce(&mut Operator, &mut Desk<'_>),
+    ) -> Rc<Said> {
+        let token: &[u8] = rests.map_or(&[], |rests| &rests.token);
+        let key = input.map(|input| Memo.sha256(&[&[session], &Memo.sha256(&[token]), input]));
+        if let Some(said) = key.and_then(|key| self.operators.borrow().get(&key).cloned()) {
+            return said;
+        }
+        let mut operator = match rests {
+            Some(_) => {
+                let opened = Operator::open(self.operator.clone(), token, &self.token, TODAY, Millis(0), &Memo);
+                opened.unwrap().first_use(true).unwrap()
+            }
+            None => Operator::new(self.operator.clone()),
+        };
+        while operator.poll().is_some() {}
+        let seed = Memo.sha256(&[&[session], token, input.unwrap_or_default()]);
+        self.with_desk(u64::from_be_bytes(*seed.first_chunk().unwrap()), session, |desk| work(&mut operator, desk));
+        let (mut out, mut ask) = (Vec::new(), None);
+        while let Some(action) = operator.poll() {
+            match action {
+                operator::Action::Send(bytes) => out.push(Rc::new(bytes.into())),
+                operator::Action::Ask(question) => ask = Some(Rc::new(question)),
+                operator::Action::Finished(_) | operator::Action::WakeAt(_) => {}
+            }
+        }
+        let seal = Seal { key: &self.token, expires: Date(TODAY.0 + 86_400) };
+        let token = operator.seal(&seal, &Memo, &mut SeededRng::new(u64::from(session))).unwrap();
+        let said = Rc::new(Said { token: Rc::new(token), out, ask });
+        if let Some(key) = key {
+            self.operators.borrow_mut().insert(key, Rc::clone(&said));
+        }
+        said
+    }
 }
 
-/// A store that counts, and can do wrong what the device is said to do wrong.
+/// A store that remembers the slot that the last commit wrote.
 struct Store<'a> {
     memory: &'a mut MemoryStore,
-    flaw: Flaw,
-    /// The slot that the last commit wrote.
     wrote: Option<(Slot, SecretBytes)>,
 }
 
@@ -157,49 +220,8 @@ impl SubscriptionStore for Store<'_> {
         if let [SlotChange::Write(slot, content)] = commit.slots {
             self.wrote = Some((*slot, SecretBytes::new(content.bytes().to_vec())));
         }
-        let before = subscription(self.memory)?;
-        self.memory.commit(commit)?;
-        let after = subscription(self.memory)?;
-        if self.flaw == Flaw::ErasesAtDecision && before.is_some() && before.map(|it| it.0) != after.map(|it| it.0) {
-            let mut record: Value = ciborium::from_reader(&*self.memory.record()?.unwrap_or_default()).unwrap();
-            // `other`: the new one has just come into use, and this is the old one.
-            record.as_map_mut().unwrap().retain(|(key, _)| *key != Value::from(5));
-            let mut bytes = Vec::new();
-            ciborium::into_writer(&record, &mut bytes).unwrap();
-            let content = |slot| self.memory.slot(slot).ok().flatten();
-            let epoch = after.map(|(it, _)| it.id.epoch);
-            let old = [Slot::A, Slot::B].into_iter().find(|slot| {
-                content(*slot).is_some_and(|content| SoftUsim::card(&content).ok().map(|card| card.epoch) != epoch)
-            });
-            if let Some(old) = old {
-                self.memory.commit(Commit { slots: &[SlotChange::Erase(old)], record: &bytes })?;
-            }
-        }
-        Ok(())
+        self.memory.commit(commit)
     }
-}
-
-struct Card(Flaw);
-
-impl Usim for Card {
-    fn install(&mut self, slot: Slot, offered: &Offered<'_>, crypto: &dyn Crypto) -> Result<Installed, Error> {
-        let mut installed = SoftUsim.install(slot, offered, crypto)?;
-        if self.0 == Flaw::SwitchesAtOffer {
-            installed.activation = remote_provisioning::credential::Activation::OneShot;
-        }
-        Ok(installed)
-    }
-
-    fn authenticate(
-        &mut self,
-        slot: Slot,
-        content: &SecretBytes,
-        challenge: &remote_provisioning::aka::Challenge,
-    ) -> Result<(Aka, Option<SecretBytes>), Backend> {
-        SoftUsim.authenticate(slot, content, challenge)
-    }
-
-    fn erase(&mut self, _: Slot) {}
 }
 
 /// A device's machine: what it has seen since it was started, so that it can be made again.
@@ -208,7 +230,7 @@ struct Run {
     session: u8,
     goal: Goal,
     start: Rc<MemoryStore>,
-    inputs: Vec<Rc<Vec<u8>>>,
+    inputs: Vec<Rc<Message>>,
 }
 
 /// An operator's machine, at rest.
@@ -228,7 +250,7 @@ pub(crate) struct World {
     donor: Option<Rc<Office>>,
     sessions: Vec<Session>,
     /// Every message that was ever sent: nothing is sure to be gone.
-    sent: Vec<(u8, Role, Rc<Vec<u8>>)>,
+    sent: Vec<(u8, Role, Rc<Message>)>,
     /// What the flash held at earlier moments.
     past: Vec<Rc<MemoryStore>>,
     goal: Goal,
@@ -256,13 +278,10 @@ pub(crate) struct Budget {
     pub(crate) fallbacks: u8,
     /// Revocations.
     pub(crate) revocations: u8,
+    /// Suspensions; a reinstatement may follow each.
+    pub(crate) suspensions: u8,
     /// Attaches: the numbers of both sides go on.
     pub(crate) attaches: u8,
-}
-
-fn seed(parts: &[&[u8]]) -> u64 {
-    let hash = Memo.sha256(parts);
-    u64::from_be_bytes(*hash.first_chunk().unwrap())
 }
 
 fn copy(store: &MemoryStore) -> MemoryStore {
@@ -313,19 +332,11 @@ impl World {
             let (What::Ended(Signed { proof, .. }) | What::Recovered(Recovered { proof, .. })) = &entry.what else {
                 continue;
             };
-            let Some(receipt) = proof.receipts.last() else { continue };
-            let Ok(mut task) = Task::handed_on(&device, &donor.account, receipt, (&key, Domain::Test), &Memo) else {
-                continue;
-            };
-            let donor = Rc::make_mut(donor);
-            while let Some(question) = task.poll() {
-                let answer = match donor.answer(&question) {
-                    Reply::Logged(result) => Answer::Logged(result),
-                    Reply::CoreReady(result) => Answer::CoreReady(result),
-                    _ => unreachable!("tasks write to log and core"),
-                };
-                task.answer(answer, &Memo).unwrap();
-            }
+            let mut tasks = proof.receipts.iter().filter_map(|receipt| {
+                Task::handed_on(&device, &donor.account, receipt, (&key, Domain::Test), &Memo).ok()
+            });
+            let Some(task) = tasks.next() else { continue };
+            Rc::make_mut(donor).carry_out(task);
             return true;
         }
         false
@@ -342,13 +353,13 @@ impl World {
         if let Some(run) = &self.device {
             parts.push(vec![run.session]);
             parts.push(run.start.fingerprint().to_vec());
-            parts.extend(run.inputs.iter().map(|input| Memo.sha256(&[input]).to_vec()));
+            parts.extend(run.inputs.iter().map(|input| input.hash.to_vec()));
         }
         for session in &self.sessions {
             parts.push(vec![session.number, u8::from(session.open.is_some())]);
             parts.push(Memo.sha256(&[&session.token]).to_vec());
         }
-        let mut sent: Vec<_> = self.sent.iter().map(|(_, _, bytes)| Memo.sha256(&[bytes])).collect();
+        let mut sent: Vec<_> = self.sent.iter().map(|(_, _, message)| message.hash).collect();
         sent.sort_unstable();
         parts.extend(sent.iter().map(|hash| hash.to_vec()));
         parts.extend(self.past.iter().map(|past| past.fingerprint().to_vec()));
@@ -361,7 +372,7 @@ impl World {
     /// The machine of a run, as it was after its last input, and what it said first.
     fn device(&self, stage: &Stage, run: &Run) -> (Device, SeededRng) {
         let mut memory = copy(&run.start);
-        let mut store = Store { memory: &mut memory, flaw: stage.flaw, wrote: None };
+        let mut store = Store { memory: &mut memory, wrote: None };
         let mut rng = SeededRng::new(1_000 + u64::from(run.session));
         let config = stage.device.clone();
         let goal = run.goal.clone();
@@ -369,8 +380,9 @@ impl World {
             .with_platform(&mut rng, &mut store, |platform| Device::start(config, goal, Millis(0), platform))
             .unwrap();
         for input in &run.inputs {
-            let _ =
-                stage.with_platform(&mut rng, &mut store, |platform| device.handle_message(input, Millis(0), platform));
+            let _ = stage.with_platform(&mut rng, &mut store, |platform| {
+                device.handle_message(&input.bytes, Millis(0), platform)
+            });
         }
         while device.poll().is_some() {}
         (device, rng)
@@ -387,135 +399,123 @@ impl World {
         let mut rng = SeededRng::new(1_000 + u64::from(session));
         let (config, goal) = (stage.device.clone(), run.goal.clone());
         let mut device = {
-            let mut store = Store { memory: &mut memory, flaw: stage.flaw, wrote: None };
+            let mut store = Store { memory: &mut memory, wrote: None };
             stage.with_platform(&mut rng, &mut store, |platform| Device::start(config, goal, Millis(0), platform))?
         };
-        next.commit(memory);
+        next.commit(&Rc::new(memory));
         let message_1 = sent(&mut device).remove(0);
-        let message_2 = next.to_operator(stage, session, &message_1).remove(0);
+        let message_2 = next.to_operator(stage, session, &message_1.into()).remove(0);
         next.device = Some(run);
-        next.to_device(stage, &Rc::new(message_2), false);
+        next.to_device(stage, &message_2, false);
         Ok(next)
     }
 
-    fn commit(&mut self, memory: MemoryStore) {
+    fn commit(&mut self, memory: &Rc<MemoryStore>) {
         if memory.fingerprint() != self.store.fingerprint() {
             if self.budget.rollbacks > 0 {
                 self.past.push(Rc::clone(&self.store));
             }
-            self.store = Rc::new(memory);
+            self.store = Rc::clone(memory);
         }
     }
 
     /// Hands a message to the device. `torn`: the power goes in the middle of what it commits.
-    fn to_device(&mut self, stage: &Stage, bytes: &Rc<Vec<u8>>, torn: bool) -> bool {
+    fn to_device(&mut self, stage: &Stage, message: &Rc<Message>, torn: bool) -> bool {
         let Some(mut run) = self.device.take() else { return false };
-        let (mut device, mut rng) = self.device(stage, &run);
-        let mut memory = copy(&self.store);
-        let mut store = Store { memory: &mut memory, flaw: stage.flaw, wrote: None };
-        let outcome =
-            stage.with_platform(&mut rng, &mut store, |platform| device.handle_message(bytes, Millis(0), platform));
-        let wrote = store.wrote.take();
-        let (mut out, mut ended) = (Vec::new(), false);
-        while let Some(action) = device.poll() {
-            match action {
-                device::Action::Send(bytes) => out.push(bytes),
-                device::Action::Finished(_) => ended = true,
-                _ => {}
-            }
-        }
+        let did = self.did(stage, &run, message);
         if torn {
-            let Some((slot, content)) = wrote else { return false };
+            let Some((slot, content)) = &did.wrote else { return false };
             let mut memory = copy(&self.store);
             let record = memory.record().unwrap().unwrap();
-            memory.commit(Commit { slots: &[SlotChange::Write(slot, &content)], record: &record }).unwrap();
+            memory.commit(Commit { slots: &[SlotChange::Write(*slot, content)], record: &record }).unwrap();
             self.store = Rc::new(memory);
             return true;
         }
-        let acted = ended || !out.is_empty() || memory.fingerprint() != self.store.fingerprint();
-        if outcome.is_ok() && acted {
-            run.inputs.push(Rc::clone(bytes));
+        let acted = did.ended || !did.out.is_empty() || did.memory.fingerprint() != self.store.fingerprint();
+        if did.taken && acted {
+            run.inputs.push(Rc::clone(message));
         }
         let session = run.session;
-        self.commit(memory);
-        self.device = (!ended).then_some(run);
-        out.into_iter().for_each(|bytes| self.send(session, Role::Device, bytes));
+        self.commit(&did.memory);
+        self.device = (!did.ended).then_some(run);
+        did.out.iter().for_each(|message| self.send(session, Role::Device, message));
         acted
     }
 
-    fn send(&mut self, session: u8, from: Role, bytes: Vec<u8>) {
-        if self.sent.iter().all(|(_, _, sent)| **sent != bytes) {
-            self.sent.push((session, from, Rc::new(bytes)));
+    /// What a device does with a message.
+    fn did(&self, stage: &Stage, run: &Run, message: &Message) -> Rc<Did> {
+        let mut key = vec![run.start.fingerprint(), self.store.fingerprint(), message.hash];
+        key.extend(run.inputs.iter().map(|input| input.hash));
+        let key = Memo.sha256(&[&[run.session], format!("{:?}", run.goal).as_bytes(), key.as_flattened()]);
+        if let Some(did) = stage.devices.borrow().get(&key) {
+            return Rc::clone(did);
+        }
+        let (mut device, mut rng) = self.device(stage, run);
+        let mut memory = copy(&self.store);
+        let mut store = Store { memory: &mut memory, wrote: None };
+        let outcome = stage
+            .with_platform(&mut rng, &mut store, |platform| device.handle_message(&message.bytes, Millis(0), platform));
+        let wrote = store.wrote.take();
+        let mut did = Did { memory: Rc::new(memory), wrote, out: Vec::new(), ended: false, taken: outcome.is_ok() };
+        while let Some(action) = device.poll() {
+            match action {
+                device::Action::Send(bytes) => did.out.push(Rc::new(bytes.into())),
+                device::Action::Finished(_) => did.ended = true,
+                _ => {}
+            }
+        }
+        let did = Rc::new(did);
+        stage.devices.borrow_mut().insert(key, Rc::clone(&did));
+        did
+    }
+
+    fn send(&mut self, session: u8, from: Role, message: &Rc<Message>) {
+        if self.sent.iter().all(|(_, _, sent)| sent.hash != message.hash) {
+            self.sent.push((session, from, Rc::clone(message)));
         }
     }
 
     // ------------------------------------------------------------------------------------------ the operator
 
-    fn operator(&self, stage: &Stage, session: &Session) -> Operator {
-        let opened =
-            Operator::open(stage.operator.clone(), &session.token, &stage.token, TODAY, Millis(0), &Memo).unwrap();
-        let mut operator = opened.first_use(true).unwrap();
-        while operator.poll().is_some() {}
-        operator
-    }
-
     /// Hands a message to the session; what it answers at once.
-    fn to_operator(&mut self, stage: &Stage, session: u8, bytes: &[u8]) -> Vec<Vec<u8>> {
-        let place = self.sessions.iter().position(|it| it.number == session);
-        let mut operator = match place {
-            Some(place) => self.operator(stage, &self.sessions[place]),
-            None => Operator::new(stage.operator.clone()),
-        };
-        let open = place.and_then(|place| self.sessions[place].open.clone());
-        let seed = seed(&[b"message", &[session], bytes]);
-        let _ = stage.with_desk(seed, session, |desk| operator.handle_message(bytes, Millis(0), desk));
-        self.rest(stage, session, operator, open)
+    fn to_operator(&mut self, stage: &Stage, session: u8, message: &Message) -> Vec<Rc<Message>> {
+        let rests = self.sessions.iter().find(|it| it.number == session);
+        let open = rests.and_then(|rests| rests.open.clone());
+        let input = [b"message".as_slice(), &message.hash].concat();
+        let said = stage.said(session, rests, Some(&input), |operator, desk| {
+            let _ = operator.handle_message(&message.bytes, Millis(0), desk);
+        });
+        self.rest(stage, session, &said, open)
     }
 
     /// Answers what the session asks.
-    fn reply(&mut self, stage: &Stage, session: u8, reply: Reply) -> Vec<Vec<u8>> {
-        let place = self.sessions.iter().position(|it| it.number == session).unwrap();
-        let mut operator = self.operator(stage, &self.sessions[place]);
-        let answer = match reply {
-            Reply::Appraised(admission) => Answer::Appraised(admission),
-            Reply::Reserved(reservation) => Answer::Reserved(reservation),
-            Reply::Opc(opc) => Answer::Opc(Ok(opc)),
-            Reply::Logged(result) => Answer::Logged(result),
-            Reply::CoreReady(result) => Answer::CoreReady(result),
-            Reply::CoreHolds(held) => Answer::CoreHolds(Ok(held)),
-            Reply::Recovered(found) => Answer::Recovered(Ok(found)),
+    fn reply(&mut self, stage: &Stage, session: u8, reply: Reply) -> Vec<Rc<Message>> {
+        let rests = self.sessions.iter().find(|it| it.number == session);
+        let (input, answer) = match reply {
+            Reply::Appraised(admission) => (None, Answer::Appraised(admission)),
+            Reply::Reserved(reservation) => (None, Answer::Reserved(reservation)),
+            Reply::Opc(opc) => (None, Answer::Opc(Ok(opc))),
+            Reply::Logged(result) => (Some(format!("logged {result:?}")), Answer::Logged(result)),
+            Reply::CoreReady(result) => (Some(format!("core {result:?}")), Answer::CoreReady(result)),
+            Reply::CoreHolds(held) => (Some(format!("holds {held:?}")), Answer::CoreHolds(Ok(held))),
+            Reply::Recovered(found) => (Some(format!("found {found:?}")), Answer::Recovered(Ok(found))),
         };
-        let seed = seed(&[b"answer", &[session], &self.sessions[place].token]);
-        let _ = stage.with_desk(seed, session, |desk| operator.answer(answer, desk));
-        self.rest(stage, session, operator, None)
+        let said = stage.said(session, rests, input.as_ref().map(String::as_bytes), |operator, desk| {
+            let _ = operator.answer(answer, desk);
+        });
+        self.rest(stage, session, &said, None)
     }
 
     /// Puts a session aside, and sends what it says.
-    fn rest(
-        &mut self,
-        stage: &Stage,
-        session: u8,
-        mut operator: Operator,
-        mut open: Option<Rc<Question>>,
-    ) -> Vec<Vec<u8>> {
-        let mut out = Vec::new();
-        while let Some(action) = operator.poll() {
-            match action {
-                operator::Action::Send(bytes) => out.push(bytes),
-                operator::Action::Ask(question) => open = Some(Rc::new(question)),
-                operator::Action::Finished(_) | operator::Action::WakeAt(_) => {}
-            }
-        }
-        let expires = Date(TODAY.0 + 86_400);
-        let seal = Seal { key: &stage.token, expires };
-        let token = Rc::new(operator.seal(&seal, &Memo, &mut SeededRng::new(u64::from(session))).unwrap());
+    fn rest(&mut self, stage: &Stage, session: u8, said: &Said, open: Option<Rc<Question>>) -> Vec<Rc<Message>> {
+        let open = said.ask.clone().or(open);
         self.sessions.retain(|it| it.number != session);
-        self.sessions.push(Session { number: session, token, open });
+        self.sessions.push(Session { number: session, token: Rc::clone(&said.token), open: open.clone() });
         self.sessions.sort_by_key(|it| it.number);
-        out.iter().for_each(|bytes| self.send(session, Role::Operator, bytes.clone()));
+        let mut out = said.out.clone();
+        out.iter().for_each(|message| self.send(session, Role::Operator, message));
         // What touches nothing that anybody else sees is answered at once; a crash in between is one before.
-        let question = self.sessions.iter().find(|it| it.number == session).and_then(|it| it.open.clone());
-        if let Some(question) = question
+        if let Some(question) = open
             && matches!(*question, Question::Appraise(_) | Question::Reserve(_) | Question::ComputeOpc { .. })
         {
             let reply = self.office.answer(&question);
@@ -562,23 +562,25 @@ impl World {
                 all.extend(self.answers(stage, session.number, question));
             }
         }
-        if self.budget.revocations > 0 && self.office.account.active().is_some() {
+        for (deed, budget) in [(Deed::Suspend, self.budget.suspensions), (Deed::Revoke, self.budget.revocations)] {
             let mut next = self.clone();
-            next.office.bar_all();
-            next.budget.revocations -= 1;
-            all.push(("the core bars what it has: a revocation".to_owned(), next));
+            let account = &self.office.account;
+            let idle = self.office.meant.is_none() && (account.active().is_some() || account.open().is_some());
+            if budget > 0 && idle && next.office.set_to(deed) {
+                let budget = &mut next.budget;
+                let spent = if deed == Deed::Suspend { &mut budget.suspensions } else { &mut budget.revocations };
+                *spent -= 1;
+                all.push((format!("the operator sets to it: {deed:?}"), next));
+            }
         }
-        if self.office.revoking {
-            let mut next = self.clone();
-            next.office.revoke();
-            all.push(("the revocation is logged".to_owned(), next));
+        let mut next = self.clone();
+        let suspended = self.office.account.standing() == Standing::Suspended && self.office.meant.is_none();
+        if suspended && next.office.set_to(Deed::Reinstate) {
+            all.push(("the operator sets to it: Reinstate".to_owned(), next));
         }
-        if !self.office.late.is_empty() {
-            let mut next = self.clone();
-            let entry = next.office.late.remove(0);
-            // What does not follow any more is lost.
-            let _ = next.office.log(&entry);
-            all.push((format!("entry {} is durable now", entry.number), next));
+        let mut next = self.clone();
+        if let Some(label) = next.office.go_on() {
+            all.push((label, next));
         }
         let mut next = self.clone();
         if next.let_go(stage) {
@@ -652,6 +654,7 @@ impl World {
                         opc: Secret::from_slice(credential.secrets.opc.bytes()).unwrap(),
                         sqn: credential.secrets.sqn,
                     },
+                    profile: credential.profile.clone(),
                 });
                 let name = format!("the core takes {} epoch {}", credential.supi, credential.epoch);
                 answer(name.clone(), &|office| Reply::CoreReady(office.put(&credential)), false);
@@ -718,7 +721,8 @@ impl World {
     pub(crate) fn check(&self) -> Result<(), String> {
         let held = subscription(&*self.store).map_err(|error| format!("I1: the record: {error}"))?;
         let erased = self.office.is_ended();
-        if held.is_some() && !erased && !self.tampered && !self.is_served()? {
+        let out = erased || self.office.is_suspended();
+        if held.is_some() && !out && !self.tampered && !self.is_served()? {
             return Err(format!("I1: the device holds {held:?}, and the core takes nothing of it"));
         }
         let both = [Slot::A, Slot::B].iter().all(|slot| matches!(self.store.slot(*slot), Ok(Some(_))));
@@ -765,10 +769,30 @@ impl World {
         self.is_known()
     }
 
+    /// Whether this is what the donor has for the device.
+    fn is_donors(&self, held: &device::Subscription) -> bool {
+        let active = self.donor.as_ref().and_then(|donor| donor.account.active());
+        active.is_some_and(|active| (active.supi.as_str(), active.epoch) == (held.id.supi.as_str(), held.id.epoch))
+    }
+
+    /// Whether nothing is under way at the device: what it asked for last, at most.
+    fn is_at_rest(&self) -> bool {
+        let Some(record) = self.record() else { return true };
+        let field = |key: u8| record.iter().find(|(name, _)| *name == Value::from(key)).map(|(_, value)| value);
+        // `open` is not beyond `requested`, and there is no `other`.
+        let requested = field(3).is_none_or(|open| open.as_array().unwrap()[2] == Value::from(0));
+        requested && field(5).is_none()
+    }
+
+    fn record(&self) -> Option<Vec<(Value, Value)>> {
+        let record: Value = ciborium::from_reader(&*self.store.record().unwrap()?).unwrap();
+        record.into_map().ok()
+    }
+
     /// The package that the device's credential came in, and the owner epoch: as its record has them.
     fn package(&self) -> Option<(Hash, u32)> {
-        let record: Value = ciborium::from_reader(&*self.store.record().unwrap()?).unwrap();
-        let active = record.as_map()?.iter().find(|(key, _)| *key == Value::from(4))?.1.as_array()?;
+        let record = self.record()?;
+        let active = record.iter().find(|(key, _)| *key == Value::from(4))?.1.as_array()?;
         let owner_epoch = active.get(6)?.as_array()?.first()?.as_integer()?;
         Some((active.get(5)?.as_bytes()?.as_slice().try_into().ok()?, owner_epoch.try_into().ok()?))
     }
@@ -794,11 +818,15 @@ impl World {
     pub(crate) fn settle(&self, stage: &Stage) -> Result<usize, String> {
         let mut world = self.then(Goal::Query, Budget { starts: 9, ..NOTHING });
         let mut persons = 0;
-        world.office.late.clear();
-        world.office.slip = Slip::None;
+        world.office.finish_what_is_meant();
         // A log that was restored may lack what the operator had decided: it is decided again.
         if !world.office.knows_of_end() {
-            world.office.revoke();
+            world.office.set_to(Deed::Revoke);
+            world.office.finish_what_is_meant();
+        }
+        if world.office.account.standing() == Standing::Suspended {
+            world.office.set_to(Deed::Reinstate);
+            world.office.finish_what_is_meant();
         }
         for _ in 0..6 {
             let held = subscription(&*world.store).map_err(|error| format!("agreement: {error}"))?;
@@ -819,9 +847,16 @@ impl World {
                         && (active.supi.as_str(), active.epoch) == (held.id.supi.as_str(), held.id.epoch)
                 }
                 (None, None) => world.office.is_ended(),
+                // It stays with its donor.
+                (Some((held, true)), None) => {
+                    world.office.is_ended() && account.open().is_none() && world.is_donors(&held)
+                }
                 _ => false,
             };
-            if done {
+            if done && world.is_at_rest() {
+                if held.is_some_and(|(held, _)| world.office.is_ended() && world.is_donors(&held)) {
+                    return if world.is_served()? { Ok(persons) } else { Err("agreement, and no service".to_owned()) };
+                }
                 let gone = world.let_go(stage);
                 if self.donor.as_ref().is_some_and(|donor| donor.account.active().is_some()) && !gone {
                     return Err("agreement: the donor is not to let go".to_owned());
@@ -869,8 +904,17 @@ impl World {
     }
 }
 
-pub(crate) const NOTHING: Budget =
-    Budget { starts: 0, restores: 0, rollbacks: 0, failures: 0, torn: 0, fallbacks: 0, revocations: 0, attaches: 0 };
+pub(crate) const NOTHING: Budget = Budget {
+    starts: 0,
+    restores: 0,
+    rollbacks: 0,
+    failures: 0,
+    torn: 0,
+    fallbacks: 0,
+    revocations: 0,
+    suspensions: 0,
+    attaches: 0,
+};
 
 fn sent(device: &mut Device) -> Vec<Vec<u8>> {
     let mut out = Vec::new();

@@ -2,7 +2,13 @@
 
 use remote_provisioning::{
     credential::Secrets,
-    provisioning::{Answer, Question, log::What, message::Prepared, question::CoreCredential},
+    provisioning::{
+        Answer, Question,
+        log::What,
+        message::Prepared,
+        question::CoreCredential,
+        receipt::{Head, Summary},
+    },
 };
 
 use super::*;
@@ -112,7 +118,7 @@ fn somebody_else(lab: &mut Lab) -> Supi {
         sqn: Profile::default().sqn(1, Ind::default()).unwrap(),
     };
     let device = maker::raw_device_id().unwrap();
-    let credential = CoreCredential { device, supi, epoch: 1, algorithm: Algorithm::Milenage, secrets };
+    let credential = CoreCredential { device, supi, epoch: 1, algorithm: Algorithm::Milenage, secrets, profile: None };
     let answer = lab.home.answer(Question::PutIntoCore(Box::new(credential)));
     assert!(matches!(answer, Answer::CoreReady(Ok(()))));
     supi
@@ -233,6 +239,87 @@ fn receipts_are_not_held_back() {
         };
         let asked = ask(&mut lab, &[ours(&wire::encode(&request))]);
         assert_eq!(asked.finished, [if request_number == 2 { Ok(()) } else { Err(SET_BACK) }]);
+    }
+}
+
+/// A summary hides what is in it, and is named as what it is; it moves nothing but the end of the line.
+#[test]
+fn a_forged_summary_moves_nothing_but_the_end_of_the_line() {
+    let (lab, it) = subscriber(26);
+    let (first, fake) = (RustCrypto.sha256(&[&it.signed(&lab)]), [9; 32]);
+    let domain = Domain::Test;
+    let cases = [
+        ("over what the log has", Summary { domain, from: 1, to: 2, previous: None, last: fake }, true),
+        ("as far as numbers go", Summary { domain, from: 1, to: u64::MAX, previous: None, last: fake }, true),
+        ("in place of what the log has", Summary { domain, from: 1, to: 1, previous: None, last: fake }, false),
+        ("after something else", Summary { domain, from: 2, to: 2, previous: Some(fake), last: fake }, false),
+        ("with a gap", Summary { domain, from: 3, to: 4, previous: Some(first), last: fake }, false),
+    ];
+    for (at, summary, good) in cases {
+        let (mut lab, it) = subscriber(26);
+        let before = lab.account().active().cloned();
+        let (txn, to) = ([9; 16], summary.to);
+        let summary = summary.sign(|message| lab.device_keys.sign(IDENTITY, message)).unwrap();
+        let state = DeviceState { last_receipt: Some(fake), ..state(&it, &lab, &txn) };
+        let receipts = Some(core::iter::once(summary.as_slice()).collect());
+        let request = Request { txn, operation: Operation::Query, counter: SECOND, state, receipts, ..request() };
+        let asked = ask(&mut lab, &[ours(&wire::encode(&request))]);
+        assert_eq!(asked.finished, [if good { Ok(()) } else { Err(SET_BACK) }], "{at}");
+        assert_eq!((lab.account().active().cloned(), lab.home.subscribers().count()), (before, 1), "{at}");
+        let end = if good { Head { sequence: to, hash: Some(fake) } } else { Head { sequence: 1, hash: Some(first) } };
+        assert_eq!(lab.account().receipts(), end, "{at}");
+    }
+}
+
+/// A log that was restored asks the device; what it signs gets it nothing that the core does not have for it.
+#[test]
+fn signed_claims_to_a_restored_log_get_nothing_that_the_core_does_not_have() {
+    for event in [Event::Activated, Event::Prepared, Event::Aborted, Event::Erased] {
+        for of_somebody_else in [false, true] {
+            let at = format!("{event:?}, of somebody else: {of_somebody_else}");
+            let (mut lab, it) = subscriber(27);
+            let victim = somebody_else(&mut lab);
+            restored(&mut lab);
+            let txn = [9; 16];
+            let own: Supi = lab.account().active().unwrap().supi.parse().unwrap();
+            let (supi, epoch) = if of_somebody_else { (victim, 1) } else { (own, 2) };
+            let previous = Some(RustCrypto.sha256(&[&it.signed(&lab)]));
+            let supi_hash = supi_hash(&txn, &supi, &RustCrypto);
+            let receipt = Receipt { sequence: 2, previous, txn, event, supi_hash, epoch, ..it.receipt };
+            let receipt = receipt.sign(|message| lab.device_keys.sign(IDENTITY, message)).unwrap();
+            let known = state(&it, &lab, &txn);
+            let state = DeviceState {
+                active: match event {
+                    Event::Activated => Some(epoch),
+                    Event::Erased => None,
+                    Event::Prepared | Event::Aborted => known.active,
+                },
+                supi_hash: match event {
+                    Event::Activated => Some(supi_hash),
+                    Event::Erased => None,
+                    Event::Prepared | Event::Aborted => known.supi_hash,
+                },
+                pending: (event == Event::Prepared).then_some(epoch),
+                last_receipt: Some(RustCrypto.sha256(&[&receipt])),
+                ..known
+            };
+            let receipts = Some(core::iter::once(receipt.as_slice()).collect());
+            let request = Request { txn, operation: Operation::Resume, counter: SECOND, state, receipts, ..request() };
+            let before = lab.account().active().cloned();
+            let asked = ask(&mut lab, &[ours(&wire::encode(&request))]);
+            let expected: &[_] = match event {
+                Event::Activated => &[Err(DECLINED)],
+                // It is called off, and the device has still to sign that.
+                Event::Prepared => &[],
+                Event::Aborted | Event::Erased => &[Ok(())],
+            };
+            assert_eq!(asked.finished, expected, "{at}");
+            // It may give back what is its own.
+            let after = if event == Event::Erased { None } else { before };
+            assert_eq!(lab.account().active().cloned(), after, "{at}");
+            assert!(lab.home.challenge(&victim, &mut lab.rng).is_ok(), "{at}: the victim has lost nothing");
+            assert_eq!(lab.home.subscribers().count(), if event == Event::Erased { 1 } else { 2 }, "{at}");
+        }
     }
 }
 

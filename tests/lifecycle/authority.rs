@@ -85,6 +85,9 @@ fn on_demand_a_device_gets_what_was_granted_and_every_receipt_says_on_whose_acco
         let content = lab.store.slot(slot).unwrap().unwrap();
         let profile = SoftUsim::card(&content).unwrap().profile.unwrap();
         assert_eq!((profile.quota, profile.expiry), (Some(1_000), Some(TODAY.0 + 86_400)), "{what}");
+        // And in the core, which is who sees to it.
+        let supi = lab.held().unwrap().0.id.supi;
+        assert_eq!(lab.home.profile(&supi), Some(&profile), "{what}");
         // Once.
         assert_eq!(lab.go(Goal::OnDemand(token)), refused(Code::GrantUsed), "{what}");
     }
@@ -332,6 +335,37 @@ fn an_operator_that_does_not_answer_any_more_is_left() {
     let (new, _) = lab.held().unwrap();
     lab.attach(&new);
     drop(donor);
+}
+
+/// A recipient that changes its mind takes back what is its own: the donor's credential is none of that.
+#[test]
+fn a_recipient_that_revokes_what_is_only_prepared_leaves_the_donors_credential_alone() {
+    // The sixth one decides.
+    for messages in 3..=5 {
+        let mut lab = subscriber(8);
+        let (old, _) = lab.held().unwrap();
+        let chain = handed_on(&lab, 2);
+        let next = voucher::outline(&chain, &RustCrypto).unwrap().owner;
+        let task = Task::hand_on(&lab.device_id(), &lab.account(), next, 2).unwrap();
+        lab.carry_out(task).unwrap();
+        let donor = recipient(&mut lab, chain);
+        lab.goal = Goal::Transfer;
+        lab.session(messages);
+        let task = Task::revoke(&lab.device_id(), &lab.account()).unwrap();
+        lab.carry_out(task).unwrap();
+        lab.power_cut();
+        let slots =
+            |lab: &Lab| [Slot::A, Slot::B].into_iter().filter(|slot| lab.store.slot(*slot).unwrap().is_some()).count();
+        let prepared = slots(&lab) == 2;
+        let told = if prepared { Err(Refused::Aborted.into()) } else { refused(Code::Revoked) };
+        assert_eq!(lab.go(Goal::Transfer), told, "{messages}");
+        assert_eq!((lab.held(), slots(&lab)), (Some((old, true)), 1), "{messages}");
+        assert_eq!((lab.home.subscribers().count(), lab.account().standing()), (0, Standing::Revoked), "{messages}");
+        assert_eq!(lab.go(Goal::Transfer), refused(Code::Revoked), "{messages}");
+        back(&mut lab, donor);
+        lab.attach(&old);
+        assert_eq!(lab.go(Goal::Query), Ok(()), "{messages}");
+    }
 }
 
 /// Whichever message of it is lost: the device is served by one of the two, and the next start finishes it.

@@ -23,6 +23,7 @@ use crate::{
     credential::{Algorithm, Installed, Txn},
     crypto::{Crypto, Hash},
     error::{Backend, Error, Malformed, Misbehaved, Misuse},
+    fault::{Fault, is_seeded},
     identity::{Domain, Supi},
     provisioning::{
         message::{DeviceState, Operation},
@@ -278,7 +279,7 @@ impl Durable {
         next.turn(Stage::Activated, held.ownership.owner);
         next.ownership = Some(held.ownership);
         next.failures = 0;
-        next.other = next.active.replace(held);
+        next.other = next.active.replace(held).filter(|_| !is_seeded(Fault::ErasesAtDecision));
         Ok(next)
     }
 

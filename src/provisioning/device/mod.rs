@@ -35,6 +35,7 @@ use crate::{
     crypto::{Crypto, Hash, Rng, SecretBytes},
     edhoc::{self, ConnectionId, Method, OwnCredential, PeerError, Session, Suite, eap::EapKeys, initiator},
     error::{Backend, Class, Error, Malformed, Misbehaved, Misuse, Refused, Voucher},
+    fault::{Fault, is_seeded},
     identity::{Domain, PeerName, Role, SubscriptionId},
     provisioning::{
         Millis, is_key_store,
@@ -323,7 +324,9 @@ impl Device {
         let [high, low, fresh @ ..] = random;
         let has = durable.active.is_some();
         let (operation, open) = match durable.open {
-            Some(open) if open.stage != Stage::Requested && goal != Goal::Leave => (Operation::Resume, open),
+            Some(open) if open.stage != Stage::Requested && goal != Goal::Leave && !is_seeded(Fault::BeginsAnew) => {
+                (Operation::Resume, open)
+            }
             _ if !goal.fits(has) => {
                 return Err(match durable.active {
                     Some(_) => Misuse::NotNow("the device has a subscription"),
@@ -757,7 +760,7 @@ impl Device {
             Some(active) if active.supi == installed.supi => Previous::Shared,
             Some(_) => Previous::Beside,
         };
-        let at_once = installed.activation == Activation::OneShot;
+        let at_once = installed.activation == Activation::OneShot || is_seeded(Fault::SwitchesAtOffer);
         let last_epoch = before.map_or(0, |active| active.epoch);
         if installed.epoch <= last_epoch || (at_once && before.is_some()) || installed.previous != mode {
             return Err(Misbehaved::WrongOffer.into());

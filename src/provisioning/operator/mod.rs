@@ -24,7 +24,10 @@ use crate::{
     aka::{self, Milenage},
     attestation::{self, Format, Verdict},
     authority::Permit,
-    credential::{self, Activation, Algorithm, KeyName, MilenageParameters, Package, Previous, Secrets, StorageKey},
+    credential::{
+        self, Activation, Algorithm, KeyName, MilenageParameters, Package, Previous, Secrets, ServiceProfile,
+        StorageKey,
+    },
     crypto::{Crypto, Hash, Rng, Secret},
     edhoc::{
         self, ConnectionId, Method, Opened, OwnCredential, Seal, Suite,
@@ -33,6 +36,7 @@ use crate::{
         token::{self as tokens, Portable},
     },
     error::{Backend, Class, Code, Error, Malformed, Misbehaved, Misuse, Untrusted},
+    fault::{Fault, is_seeded},
     framing::relay::Admitted,
     identity::{Domain, PeerName, Role},
     provisioning::{
@@ -768,6 +772,7 @@ impl Operator {
         let Entitled { verdict, shown, voucher, account } = entitled;
         // What was granted, and nothing beside it.
         let profile = account.as_ref().map(|account| &account.profile).or(profile.as_ref());
+        let profile: Option<ServiceProfile> = profile.map(OwnedPart::read).transpose()?;
         let mut rand = [0; 16];
         desk.rng.fill(&mut rand)?;
         let vector = aka::vector(&Milenage::new(&k, &opc), &rand, *sqn, *management_field);
@@ -778,7 +783,7 @@ impl Operator {
             parameters: MilenageParameters { opc: opc.bytes() },
             challenge: vector.challenge,
             suci: suci.as_ref().map(OwnedPart::read).transpose()?,
-            profile: profile.map(OwnedPart::read).transpose()?,
+            profile: profile.clone(),
             activation,
             previous,
         };
@@ -805,10 +810,17 @@ impl Operator {
             grant: account.as_ref().map(|account| account.hash),
             fingerprint,
             wrapped: desk.storage.wrap(&secrets, &package_hash, desk.crypto)?,
+            profile: profile.map(Box::new),
             verdict,
         });
         let entry = Box::new(session.account.entry(&session.visitor.device.device_id().to_string(), offered));
         session.package = Some(Box::new(Sealed { package, voucher, xres: vector.keys.res.clone(), refuted: false }));
+        if is_seeded(Fault::SendsBeforeLogging) && activation == Activation::TwoPhase {
+            session.logged(&entry, desk.crypto)?;
+            self.advance(session, desk)?;
+            self.ask(Question::Log(entry));
+            return Ok(());
+        }
         self.actions.push_back(Action::Ask(Question::Log(entry.clone())));
         self.state = State::Asking(session, Asked::Log(entry));
         Ok(())

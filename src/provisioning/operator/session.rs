@@ -15,6 +15,8 @@
 //! erased             barred              log Ended, send complete
 //! has credentials    barred for good     bar them in the core (again), send erase
 //! has nothing        barred, not taken   bar it in the core, log Ended
+//! prepared, beside   barred for good     log Prepared, abort; send abort: there is nothing of its own to erase
+//!  another's
 //!
 //! and if the log was restored, or a person has looked:
 //! any of these       nothing of it       ask the core what is left of it: log Recovered, or abort
@@ -35,6 +37,7 @@ use crate::{
     crypto::{self, Crypto, Hash},
     edhoc::responder,
     error::{Backend, Code, Error, Misbehaved},
+    fault::{Fault, is_seeded},
     identity::{Domain, Supi},
     provisioning::{
         account::{Account, Credential, Deal, Line, Stage},
@@ -176,12 +179,15 @@ impl Session {
         if let Some(step) = self.lapsed(crypto)? {
             return Ok(step);
         }
+        let anothers = self.uses_anothers(crypto);
         let Some(shown) = &self.shown else {
-            return if self.is_barred_for_good() { self.erase() } else { Ok(self.wish(crypto)) };
+            return if self.is_barred_for_good() { self.erase(anothers) } else { Ok(self.wish(crypto)) };
         };
+        // Beside another operator's credential there is nothing to erase: what was prepared is called off.
+        let stays = anothers && matches!(shown.event, Event::Prepared | Event::Aborted);
         match (shown.event, self.known()) {
             (Event::Erased, known) => Ok(self.erased(known)),
-            _ if self.is_barred_for_good() => self.erase(),
+            _ if self.is_barred_for_good() && !stays => self.erase(anothers),
             (Event::Prepared, known) => self.prepared(known, shown, crypto),
             (Event::Activated, Known::Open(stage)) if stage != Stage::Aborted => {
                 self.activated(self.account.open().ok_or(Backend::Store)?)
@@ -364,8 +370,10 @@ impl Session {
             Known::Open(Stage::Offered) => {
                 Step::Log(Box::new(What::Prepared(self.signed(&self.visitor.txn, Event::Prepared))))
             }
+            Known::Open(Stage::Prepared) if self.is_barred_for_good() => self.decide(Verdict::Abort),
             Known::Open(Stage::Prepared) => match self.core {
                 Core::Accepts => self.decide(Verdict::Commit),
+                Core::Unsure(_) if is_seeded(Fault::AbortsUnread) => self.decide(Verdict::Abort),
                 Core::Unsure(_) => self.read(self.account.open().ok_or(Backend::Store)?)?,
                 Core::Lacks(_) => self.decide(Verdict::Abort),
                 _ => Step::Put,
@@ -412,11 +420,17 @@ impl Session {
         matches!(self.account.standing(), Standing::RevokedUnreachable | Standing::Revoked | Standing::Retiring)
     }
 
+    /// Whether what the device uses is none of this account's: it is being transferred, and still with its donor.
+    fn uses_anothers(&self, crypto: &dyn Crypto) -> bool {
+        let own = self.account.open().is_some_and(|deal| self.is_in_use(&deal.credential, crypto));
+        self.visitor.state.active.is_some() && self.account.active().is_none() && !own
+    }
+
     /// Nothing is erased that the core might still accept.
-    fn erase(&self) -> Result<Step, Error> {
+    fn erase(&self, anothers: bool) -> Result<Step, Error> {
         let open = self.account.open().map(|deal| &deal.credential);
         let mut credentials = self.account.active().into_iter().chain(open).peekable();
-        let nothing = self.visitor.state.active.is_none() && self.visitor.state.pending.is_none();
+        let nothing = (self.visitor.state.active.is_none() || anothers) && self.visitor.state.pending.is_none();
         // It was offered one and has not taken it, as when another offer is made; or given it back since, and a restored log
         // does not know. Or it has signed for more than it has; but a person has looked.
         let open = self.account.open().is_some_and(|deal| deal.stage == Stage::Offered || self.account.restored());
@@ -556,7 +570,7 @@ impl Session {
 
     /// What the core is to accept.
     pub(super) fn core_credential(&self, desk: &Desk<'_>) -> Result<CoreCredential, Error> {
-        let Deal { credential, wrapped, .. } = self.account.open().ok_or(Backend::Store)?;
+        let Deal { credential, wrapped, profile, .. } = self.account.open().ok_or(Backend::Store)?;
         let wrapped = wrapped.as_ref().ok_or(Backend::Store)?;
         Ok(CoreCredential {
             device: self.visitor.device.device_id(),
@@ -564,6 +578,7 @@ impl Session {
             epoch: credential.epoch,
             algorithm: Algorithm::Milenage,
             secrets: desk.storage.unwrap(wrapped, &credential.package_hash, desk.crypto)?,
+            profile: profile.as_deref().cloned(),
         })
     }
 

@@ -18,7 +18,7 @@
 //! messages have. message_1 has nothing such, for RFC 9528 §6.3.2 wants a new key in each.
 //!
 //! The key is the caller's, random, and the same on all servers of a fleet. A new one makes the cookies under way useless,
-//! which costs their devices a round trip.
+//! which costs their devices an attempt: no device brings two.
 
 use super::{TAG_LEN, mac};
 use crate::{

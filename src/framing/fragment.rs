@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::{
-    error::{Error, Fragment, Malformed, Misuse},
+    error::{Error, Fragment, Malformed, Misbehaved, Misuse},
     time::Millis,
     wire::MAX_MESSAGE,
 };
@@ -72,18 +72,21 @@ pub(super) const fn sendable(message: &[u8]) -> Result<(), Misuse> {
 /// ```text
 ///  0                   1                   2                   3                   4                   5
 ///  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5
-/// +-+-------------+-------------------------------+-------------------------------+-------------------------------+
-/// |A|   number    |           exchange            |             total             |            offset             |
-/// +-+-------------+-------------------------------+-------------------------------+-------------------------------+
+/// +-+-+-----------+-------------------------------+-------------------------------+-------------------------------+
+/// |A|S|  number   |           exchange            |             total             |            offset             |
+/// +-+-+-----------+-------------------------------+-------------------------------+-------------------------------+
 /// ```
 ///
 /// A is 0 for a fragment: `total` is the length of its message and `offset` where its data belong. A is 1 for an
-/// acknowledgement, without data: `offset` is the byte that is wanted next of a message of length `total`.
+/// acknowledgement, without data: `offset` is the byte that is wanted next of a message of length `total`. S is 1 in what the
+/// server says, so that nobody takes for the other side's what he has said himself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet<'a> {
     /// Whether it acknowledges.
     pub acknowledges: bool,
-    /// Which question of the exchange it belongs to, or the answer to it: 0 to 127, then from 0 again.
+    /// Whether it is the server's.
+    pub from_server: bool,
+    /// Which question of the exchange it belongs to, or the answer to it: 0 to 63, then from 0 again.
     pub number: u8,
     /// Which exchange, as the client has named it.
     pub exchange: u16,
@@ -96,10 +99,13 @@ pub struct Packet<'a> {
 }
 
 /// The highest number, and the mask that reads it.
-const NUMBERS: u8 = 0x7f;
+const NUMBERS: u8 = 0x3f;
 
 /// A.
 const ACKNOWLEDGES: u8 = 0x80;
+
+/// S.
+const FROM_SERVER: u8 = 0x40;
 
 impl<'a> Packet<'a> {
     /// Reads a packet. Whether it belongs anywhere is for others to say.
@@ -115,6 +121,7 @@ impl<'a> Packet<'a> {
         }
         Ok(Self {
             acknowledges,
+            from_server: first & FROM_SERVER != 0,
             number: first & NUMBERS,
             exchange: u16::from_be_bytes(exchange),
             total: u16::from_be_bytes([t0, t1]),
@@ -126,7 +133,8 @@ impl<'a> Packet<'a> {
     /// Writes it.
     pub fn write(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEAD_LEN.saturating_add(self.data.len()));
-        bytes.push(self.number & NUMBERS | if self.acknowledges { ACKNOWLEDGES } else { 0 });
+        let flags = if self.acknowledges { ACKNOWLEDGES } else { 0 } | if self.from_server { FROM_SERVER } else { 0 };
+        bytes.push(self.number & NUMBERS | flags);
         for field in [self.exchange, self.total, self.offset] {
             bytes.extend_from_slice(&field.to_be_bytes());
         }
@@ -137,6 +145,11 @@ impl<'a> Packet<'a> {
     /// The number after this one.
     pub(super) const fn number_after(number: u8) -> u8 {
         number.wrapping_add(1) & NUMBERS
+    }
+
+    /// That it comes from the other side: one's own may be reflected.
+    pub(super) fn check_side(&self, from_server: bool) -> Result<(), Misbehaved> {
+        if self.from_server == from_server { Ok(()) } else { Err(Misbehaved::Reflection) }
     }
 
     /// As a piece of a message.

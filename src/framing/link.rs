@@ -19,7 +19,8 @@
 //! question what acknowledges an answer: a message that fits into a packet costs one. The client has the timer, and sends
 //! its last packet again until the packet comes that follows from it. The server has none: a packet that it has heard
 //! already is answered with the stored bytes of what it said then, and with nothing while the answer is not there yet. So
-//! it says at most one packet for each that it hears.
+//! it says at most one packet for each that it hears. In bytes that may be more: where an address can be forged, a
+//! [`Budget`](super::cookie::Budget) holds it to three times.
 //!
 //! A packet that is not the one that has to come changes nothing: whoever sent it, the exchange goes on without it.
 //!
@@ -70,10 +71,11 @@ struct Outgoing {
 
 impl Outgoing {
     /// The next fragment.
-    fn next(&mut self, profile: Profile, exchange: Exchange, number: u8) -> Vec<u8> {
+    fn next(&mut self, profile: Profile, from_server: bool, exchange: Exchange, number: u8) -> Vec<u8> {
         let data = cut(&self.message, self.end, profile.room(HEAD_LEN));
         let packet = Packet {
             acknowledges: false,
+            from_server,
             number,
             exchange,
             total: small(self.message.len()),
@@ -110,8 +112,8 @@ fn small(len: usize) -> u16 {
 }
 
 /// Asks for what comes next of a message.
-fn acknowledgement(exchange: Exchange, number: u8, total: u16, next: usize) -> Vec<u8> {
-    Packet { acknowledges: true, number, exchange, total, offset: small(next), data: &[] }.write()
+fn acknowledgement(from_server: bool, exchange: Exchange, number: u8, total: u16, next: usize) -> Vec<u8> {
+    Packet { acknowledges: true, from_server, number, exchange, total, offset: small(next), data: &[] }.write()
 }
 
 // -------------------------------------------------------------------------------------------------------------- client
@@ -173,7 +175,7 @@ impl Client {
         self.number = Packet::number_after(self.number);
         self.question = Outgoing { message: message.to_vec(), end: 0 };
         self.answer = Reassembler::new(u64::MAX);
-        let packet = self.question.next(self.profile, self.exchange, self.number);
+        let packet = self.question.next(self.profile, false, self.exchange, self.number);
         self.ask(packet, now);
         Ok(())
     }
@@ -187,19 +189,20 @@ impl Client {
         if packet.exchange != self.exchange {
             return Err(Fragment::Interleaved.into());
         }
+        packet.check_side(true)?;
         if self.is_idle() || packet.number != self.number {
             return Err(Fragment::Stale.into());
         }
         let next = if packet.acknowledges {
             self.question.check(&packet)?;
-            self.question.next(self.profile, self.exchange, self.number)
+            self.question.next(self.profile, false, self.exchange, self.number)
         } else {
             // Nobody knows the answer who has not heard the question out.
             if !self.question.is_out() {
                 return Err(Misbehaved::UnexpectedMessage.into());
             }
             match self.answer.accept(&packet.piece(), now)? {
-                Progress::Next(next) => acknowledgement(self.exchange, self.number, packet.total, next),
+                Progress::Next(next) => acknowledgement(false, self.exchange, self.number, packet.total, next),
                 Progress::Repeated => return Ok(()),
                 Progress::Whole(answer) => {
                     self.sent = Vec::new();
@@ -300,7 +303,7 @@ impl Server {
             return Err(Misuse::NotNow("no question is open"));
         }
         let answer = self.answer.insert(Outgoing { message: message.to_vec(), end: 0 });
-        let packet = answer.next(self.profile, self.exchange, self.number);
+        let packet = answer.next(self.profile, true, self.exchange, self.number);
         self.say(packet);
         Ok(())
     }
@@ -314,6 +317,7 @@ impl Server {
         if packet.exchange != self.exchange {
             return Err(Fragment::Interleaved.into());
         }
+        packet.check_side(false)?;
         self.handle_timeout(now);
         if self.heard == bytes {
             if !self.said.is_empty() {
@@ -330,7 +334,7 @@ impl Server {
             return Err(Fragment::Stale.into());
         };
         answer.check(packet)?;
-        let next = answer.next(self.profile, self.exchange, self.number);
+        let next = answer.next(self.profile, true, self.exchange, self.number);
         self.heard = bytes.to_vec();
         self.say(next);
         Ok(())
@@ -357,7 +361,7 @@ impl Server {
                 if packet.offset == 0 {
                     self.actions.extend(self.question.until().map(Action::WakeAt));
                 }
-                self.say(acknowledgement(self.exchange, self.number, packet.total, next));
+                self.say(acknowledgement(true, self.exchange, self.number, packet.total, next));
             }
             Progress::Whole(question) => {
                 self.asked = true;

@@ -188,10 +188,27 @@ fn a_refused_fragment_is_not_answered() {
 
 #[test]
 fn packets_byte_for_byte() {
-    let fragment = Packet { acknowledges: false, number: 5, exchange: 0xabcd, total: 300, offset: 127, data: b"xyz" };
+    let fragment = Packet {
+        acknowledges: false,
+        from_server: false,
+        number: 5,
+        exchange: 0xabcd,
+        total: 300,
+        offset: 127,
+        data: b"xyz",
+    };
     assert_eq!(fragment.write(), b"\x05\xab\xcd\x01\x2c\x00\x7fxyz");
-    let wanted = Packet { acknowledges: true, number: 127, exchange: 1, total: 4096, offset: 4095, data: b"" };
-    assert_eq!(wanted.write(), b"\xff\x00\x01\x10\x00\x0f\xff");
+    let wanted = Packet {
+        acknowledges: true,
+        from_server: false,
+        number: 63,
+        exchange: 1,
+        total: 4096,
+        offset: 4095,
+        data: b"",
+    };
+    assert_eq!(wanted.write(), b"\xbf\x00\x01\x10\x00\x0f\xff");
+    assert_eq!(Packet { from_server: true, ..fragment }.write(), b"\x45\xab\xcd\x01\x2c\x00\x7fxyz");
     for packet in [fragment, wanted] {
         assert_eq!(Packet::read(&packet.write()), Ok(packet));
         assert_eq!(Packet::read(&packet.write()[..HEAD_LEN - 1]), Err(Malformed::Truncated));

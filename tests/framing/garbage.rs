@@ -37,7 +37,8 @@ fn guessed(rng: &mut SeededRng) -> Vec<u8> {
     let data = message(rng.below(3) * 60, 77);
     let acknowledges = data.is_empty();
     let (total, offset) = (rng.below(5_000) as u16, rng.below(5_000) as u16);
-    Packet { acknowledges, number: rng.below(128) as u8, exchange: 1, total, offset, data: &data }.write()
+    let from_server = rng.below(2) == 0;
+    Packet { acknowledges, from_server, number: rng.below(64) as u8, exchange: 1, total, offset, data: &data }.write()
 }
 
 /// Whether nobody could take `bad` for what comes after `packet`, or for it: then it must be as if it had never come. Whoever

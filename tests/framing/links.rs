@@ -223,10 +223,12 @@ fn strangers_change_nothing() {
             let offset = (at * 37 % 1_000) as u16;
             let exchange = if at % 2 == 0 { EXCHANGE ^ 1 } else { EXCHANGE };
             // In this exchange: numbers that are not under way.
-            let number = if exchange == EXCHANGE { 2 + at as u8 % 100 } else { at as u8 % 2 };
-            Packet { acknowledges: false, number, exchange, total: 1_000, offset, data: &data }.write()
+            let number = if exchange == EXCHANGE { 2 + at as u8 % 50 } else { at as u8 % 2 };
+            Packet { acknowledges: false, from_server: false, number, exchange, total: 1_000, offset, data: &data }
+                .write()
         })
         .collect();
+    let to_client: Vec<_> = noise.iter().map(|packet| from_server(packet)).collect();
     client.send(&question, NOW).unwrap();
     let mut received = Vec::new();
     let mut turns = 0;
@@ -251,10 +253,10 @@ fn strangers_change_nothing() {
             ));
             assert_eq!(count, 0);
         }
-        let mut to_client = Vec::new();
+        let mut due = Vec::new();
         while let Some(action) = server.poll() {
             match action {
-                Action::Send(packet) => to_client.push(packet),
+                Action::Send(packet) => due.push(packet),
                 Action::Received(message) => {
                     received.push(message);
                     server.send(&answer).unwrap();
@@ -262,10 +264,10 @@ fn strangers_change_nothing() {
                 _ => {}
             }
         }
-        for packet in to_client {
+        for packet in due {
             client.handle_packet(&packet, NOW).unwrap();
         }
-        for bytes in &noise {
+        for bytes in &to_client {
             let (count, _, result) = allocated(|| client.handle_packet(bytes, NOW));
             assert!(matches!(
                 result,
@@ -315,11 +317,47 @@ fn exchanges_do_not_mix() {
 // ------------------------------------------------------------------------------------------------------- one by one
 
 fn fragment(number: u8, total: u16, offset: u16, data: &[u8]) -> Vec<u8> {
-    Packet { acknowledges: false, number, exchange: EXCHANGE, total, offset, data }.write()
+    Packet { acknowledges: false, from_server: false, number, exchange: EXCHANGE, total, offset, data }.write()
 }
 
 fn wants(number: u8, total: u16, offset: u16) -> Vec<u8> {
-    Packet { acknowledges: true, number, exchange: EXCHANGE, total, offset, data: b"" }.write()
+    Packet { acknowledges: true, from_server: false, number, exchange: EXCHANGE, total, offset, data: b"" }.write()
+}
+
+/// The same, said by the server.
+fn from_server(packet: &[u8]) -> Vec<u8> {
+    Packet { from_server: true, ..Packet::read(packet).unwrap() }.write()
+}
+
+/// A link that gives back what was said: nobody takes it for an answer.
+#[test]
+fn a_reflection_is_none_of_the_other_sides() {
+    let question = message(300, 1);
+    let (mut client, mut server) = (client(Profile::SMS), server(Profile::SMS));
+    client.send(&question, NOW).unwrap();
+    let mut heard = Vec::new();
+    while !client.is_idle() {
+        for packet in packets(|| client.poll()) {
+            // Its own, before and after the server has heard it.
+            assert_eq!(client.handle_packet(&packet, NOW), Err(Misbehaved::Reflection.into()));
+            server.handle_packet(&packet, NOW).unwrap();
+            assert_eq!(client.handle_packet(&packet, NOW), Err(Misbehaved::Reflection.into()));
+        }
+        while let Some(action) = server.poll() {
+            match action {
+                Action::Send(packet) => {
+                    assert_eq!(server.handle_packet(&packet, NOW), Err(Misbehaved::Reflection.into()));
+                    client.handle_packet(&packet, NOW).unwrap();
+                }
+                Action::Received(question) => {
+                    heard.push(question);
+                    server.send(b"the answer").unwrap();
+                }
+                _ => {}
+            }
+        }
+    }
+    assert_eq!((heard, client.poll()), (vec![question], Some(Action::Received(b"the answer".to_vec()))));
 }
 
 #[test]
@@ -338,12 +376,12 @@ fn what_a_server_says() {
     // Out of order before anything is there.
     assert_eq!(hear(&second), refused(Fragment::Gap));
     assert_eq!(hear(&wants(0, 300, 0)), refused(Fragment::Stale));
-    assert_eq!(hear(&first), Ok(vec![wants(0, 300, 127)]));
+    assert_eq!(hear(&first), Ok(vec![from_server(&wants(0, 300, 127))]));
     // A repetition is answered with the stored bytes, as often as it comes.
-    assert_eq!(hear(&first), Ok(vec![wants(0, 300, 127)]));
-    assert_eq!(hear(&first), Ok(vec![wants(0, 300, 127)]));
+    assert_eq!(hear(&first), Ok(vec![from_server(&wants(0, 300, 127))]));
+    assert_eq!(hear(&first), Ok(vec![from_server(&wants(0, 300, 127))]));
     assert_eq!(hear(&third), refused(Fragment::Gap));
-    assert_eq!(hear(&second), Ok(vec![wants(0, 300, 254)]));
+    assert_eq!(hear(&second), Ok(vec![from_server(&wants(0, 300, 254))]));
     // The client has heard that one's answer, or it would not have said the second: nothing.
     assert_eq!(hear(&first), Ok(vec![]));
     assert_eq!(hear(&fragment(0, 300, 0, &message(127, 2))), refused(Fragment::Overlap));
@@ -359,7 +397,7 @@ fn what_a_server_says() {
 
     let answer = message(200, 2);
     server.send(&answer).unwrap();
-    let first_of_answer = fragment(0, 200, 0, &answer[..127]);
+    let first_of_answer = from_server(&fragment(0, 200, 0, &answer[..127]));
     assert_eq!(packets(|| server.poll()), [&first_of_answer[..]]);
     assert_eq!(server.send(&answer), Err(Misuse::NotNow("no question is open")));
     let mut hear = |packet: &[u8]| {
@@ -373,7 +411,7 @@ fn what_a_server_says() {
     assert_eq!(hear(&wants(0, 200, 128)), refused(Fragment::Gap));
     assert_eq!(hear(&wants(0, 199, 127)), refused(Fragment::Total));
     assert_eq!(hear(&wants(1, 200, 127)), refused(Fragment::Stale));
-    let rest = fragment(0, 200, 127, &answer[127..]);
+    let rest = from_server(&fragment(0, 200, 127, &answer[127..]));
     assert_eq!(hear(&wants(0, 200, 127)), Ok(vec![rest.clone()]));
     assert_eq!(hear(&wants(0, 200, 127)), Ok(vec![rest]));
     assert_eq!(hear(&wants(0, 200, 200)), refused(Fragment::Gap));
@@ -384,14 +422,14 @@ fn what_a_server_says() {
     assert_eq!(hear(&wants(0, 200, 127)), refused(Fragment::Stale));
     assert_eq!(hear(&third), refused(Fragment::Stale));
     server.send(b"!").unwrap();
-    assert_eq!(only(packets(|| server.poll())), fragment(1, 1, 0, b"!"));
+    assert_eq!(only(packets(|| server.poll())), from_server(&fragment(1, 1, 0, b"!")));
 }
 
 #[test]
 fn what_a_client_says() {
     let (question, answer) = (message(200, 1), message(300, 2));
     let mut client = client(Profile::SMS);
-    assert_eq!(client.handle_packet(&wants(0, 200, 127), NOW), refused(Fragment::Stale));
+    assert_eq!(client.handle_packet(&from_server(&wants(0, 200, 127)), NOW), refused(Fragment::Stale));
     client.send(&question, NOW).unwrap();
     // The layer above repeats itself.
     client.send(&question, NOW).unwrap();
@@ -400,26 +438,29 @@ fn what_a_client_says() {
         client.handle_packet(packet, NOW)?;
         Ok::<_, Error>(packets(|| client.poll()))
     };
-    assert_eq!(hear(&fragment(0, 300, 0, &answer[..127])), Err(Misbehaved::UnexpectedMessage.into()));
-    assert_eq!(hear(&wants(0, 200, 126)), refused(Fragment::Stale));
-    assert_eq!(hear(&wants(0, 200, 128)), refused(Fragment::Gap));
-    assert_eq!(hear(&wants(0, 201, 127)), refused(Fragment::Total));
-    assert_eq!(hear(&wants(1, 200, 127)), refused(Fragment::Stale));
-    assert_eq!(hear(&wants(0, 200, 200)), refused(Fragment::Gap));
-    assert_eq!(hear(&wants(0, 200, 127)), Ok(vec![fragment(0, 200, 127, &question[127..])]));
-    assert_eq!(hear(&wants(0, 200, 127)), refused(Fragment::Stale));
-    assert_eq!(hear(&wants(0, 200, 200)), refused(Fragment::Gap));
-    assert_eq!(hear(&fragment(0, 300, 127, &answer[127..254])), refused(Fragment::Gap));
-    assert_eq!(hear(&fragment(0, 300, 0, &answer[..127])), Ok(vec![wants(0, 300, 127)]));
+    assert_eq!(hear(&from_server(&fragment(0, 300, 0, &answer[..127]))), Err(Misbehaved::UnexpectedMessage.into()));
+    assert_eq!(hear(&from_server(&wants(0, 200, 126))), refused(Fragment::Stale));
+    assert_eq!(hear(&from_server(&wants(0, 200, 128))), refused(Fragment::Gap));
+    assert_eq!(hear(&from_server(&wants(0, 201, 127))), refused(Fragment::Total));
+    assert_eq!(hear(&from_server(&wants(1, 200, 127))), refused(Fragment::Stale));
+    assert_eq!(hear(&from_server(&wants(0, 200, 200))), refused(Fragment::Gap));
+    assert_eq!(hear(&from_server(&wants(0, 200, 127))), Ok(vec![fragment(0, 200, 127, &question[127..])]));
+    assert_eq!(hear(&from_server(&wants(0, 200, 127))), refused(Fragment::Stale));
+    assert_eq!(hear(&from_server(&wants(0, 200, 200))), refused(Fragment::Gap));
+    assert_eq!(hear(&from_server(&fragment(0, 300, 127, &answer[127..254]))), refused(Fragment::Gap));
+    assert_eq!(hear(&from_server(&fragment(0, 300, 0, &answer[..127]))), Ok(vec![wants(0, 300, 127)]));
     // A repetition needs no answer: the timer takes care of what was lost.
-    assert_eq!(hear(&fragment(0, 300, 0, &answer[..127])), Ok(vec![]));
-    assert_eq!(hear(&fragment(0, 300, 0, &question[..127])), refused(Fragment::Overlap));
-    assert_eq!(hear(&fragment(0, 300, 127, &answer[127..254])), Ok(vec![wants(0, 300, 254)]));
-    client.handle_packet(&fragment(0, 300, 254, &answer[254..]), NOW).unwrap();
+    assert_eq!(hear(&from_server(&fragment(0, 300, 0, &answer[..127]))), Ok(vec![]));
+    assert_eq!(hear(&from_server(&fragment(0, 300, 0, &question[..127]))), refused(Fragment::Overlap));
+    assert_eq!(hear(&from_server(&fragment(0, 300, 127, &answer[127..254]))), Ok(vec![wants(0, 300, 254)]));
+    client.handle_packet(&from_server(&fragment(0, 300, 254, &answer[254..])), NOW).unwrap();
     assert_eq!(client.poll(), Some(Action::Received(answer.clone())));
     assert_eq!(client.poll(), None);
     assert!(client.is_idle());
-    assert_eq!(client.handle_packet(&fragment(0, 300, 254, &answer[254..]), NOW), refused(Fragment::Stale));
+    assert_eq!(
+        client.handle_packet(&from_server(&fragment(0, 300, 254, &answer[254..])), NOW),
+        refused(Fragment::Stale)
+    );
 
     // The same again is another question now.
     client.send(&question, NOW).unwrap();
@@ -464,7 +505,7 @@ fn a_client_backs_off_and_gives_up() {
     let mut client = self::client(Profile::SMS);
     client.send(&message(200, 1), NOW).unwrap();
     client.handle_timeout(Millis(500));
-    client.handle_packet(&wants(0, 200, 127), Millis(600)).unwrap();
+    client.handle_packet(&from_server(&wants(0, 200, 127)), Millis(600)).unwrap();
     let wakes: Vec<_> =
         core::iter::from_fn(|| client.poll()).filter(|action| matches!(action, Action::WakeAt(_))).collect();
     assert_eq!(wakes, [500, 1_500, 1_100].map(|at| Action::WakeAt(Millis(at))));
@@ -482,15 +523,15 @@ fn a_server_lets_go() {
     server.handle_packet(&first, Millis(5)).unwrap();
     let until = Millis(5 + PATIENCE);
     assert_eq!(server.poll(), Some(Action::WakeAt(until)));
-    assert_eq!(server.poll(), Some(Action::Send(wants(0, 300, 127))));
+    assert_eq!(server.poll(), Some(Action::Send(from_server(&wants(0, 300, 127)))));
     let next = fragment(1, 1, 0, b"?");
     assert_eq!(server.handle_packet(&next, Millis(until.0 - 1)), refused(Fragment::Interleaved));
     // Heard again too late, the first one is a first one, and not a repetition of what is gone.
     server.handle_packet(&first, until).unwrap();
     assert_eq!(server.poll(), Some(Action::WakeAt(until.after(PATIENCE))));
-    assert_eq!(server.poll(), Some(Action::Send(wants(0, 300, 127))));
+    assert_eq!(server.poll(), Some(Action::Send(from_server(&wants(0, 300, 127)))));
     server.handle_packet(&fragment(0, 300, 127, &question[127..254]), until).unwrap();
-    assert_eq!(server.poll(), Some(Action::Send(wants(0, 300, 254))));
+    assert_eq!(server.poll(), Some(Action::Send(from_server(&wants(0, 300, 254)))));
     server.handle_timeout(until.after(PATIENCE));
     assert_eq!(
         server.handle_packet(&fragment(0, 300, 254, &question[254..]), until.after(PATIENCE)),

@@ -79,6 +79,7 @@ pub(crate) fn run(data: &[u8]) {
             3 => {
                 let packet = Packet {
                     acknowledges: input.byte() & 1 == 0,
+                    from_server: input.byte() & 1 == 0,
                     number: input.byte() % 4,
                     exchange: if input.byte() & 1 == 0 { EXCHANGE } else { 1 },
                     total: u16::try_from(input.below(5_000)).unwrap(),

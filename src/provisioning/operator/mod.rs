@@ -8,98 +8,50 @@
 //!    time; the caller answers each with [`Operator::answer`] whenever it can, over whatever database, executor or HSM it has.
 //! 4. A message that promises something leaves only when [`Question::Log`] was answered.
 //!
+//! `handshake` has steps 1 and 2, `offer` a new credential, `session` the table; `door` stands before all of it, when there are
+//! more who knock than the operator likes.
+//!
 //! One machine is one session with one device. The caller routes: it makes a machine for a message_1 from somewhere new
 //! and hands it what comes from there.
 
+mod config;
 mod door;
+mod handshake;
+mod offer;
 mod session;
 mod token;
 
-pub use self::door::turn_away;
+pub use self::{config::Config, door::turn_away};
 
 use alloc::{boxed::Box, collections::VecDeque, string::ToString, vec::Vec};
 
-use self::session::{Core, Link, Sealed, Session, Step};
+use self::{
+    handshake::{Greeting, Introduced, Shown},
+    offer::{Draft, Entitled, OnAccount},
+    session::{Core, Link, Session, Step},
+};
 use crate::{
-    aka::{self, Milenage},
-    attestation::{self, Format, Verdict},
-    authority::Permit,
-    credential::{
-        self, Activation, Algorithm, KeyName, MilenageParameters, Package, Previous, Secrets, ServiceProfile,
-        StorageKey,
-    },
+    credential::{self, StorageKey},
     crypto::{Crypto, Hash, Rng, Secret},
     edhoc::{
-        self, ConnectionId, Method, Opened, OwnCredential, Seal, Suite,
+        self, Opened, Seal,
         eap::EapKeys,
         responder,
         token::{self as tokens, Portable},
     },
-    error::{Backend, Class, Code, Error, Malformed, Misbehaved, Misuse, Untrusted},
-    fault::{Fault, is_seeded},
-    framing::relay::Admitted,
-    identity::{Domain, PeerName, Role},
+    error::{Class, Code, Error, Malformed, Misbehaved, Misuse},
     provisioning::{
-        Millis, is_key_store,
-        log::{LogEntry, Offered, What},
-        message::{
-            self, Complete, Decision, DeviceState, Hello, Offer, Operation, Order, PackageOffer, Refusal, Request,
-            Status, Stopped, Terms,
-        },
-        question::{Admission, Answer, Found, OwnedPart, Question, Reservation, TOO_LONG, Visitor, Wish},
+        Millis,
+        log::LogEntry,
+        message::{self, Complete, Decision, Offer, Operation, Order, Refusal, Status, Stopped},
+        question::{Admission, Answer, Question, Visitor},
         receipt::Event,
         record::Channel,
     },
     store::KeyStore,
-    trust::{
-        self, Date, TrustAnchors,
-        concealed::{self, Concealed},
-        voucher,
-    },
-    wire::{self, Raw, Writer},
+    trust::{Date, TrustAnchors},
+    wire::{self, Writer},
 };
-
-/// How an operator runs the exchange.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Its identity.
-    pub own: OwnCredential,
-    /// Production or test.
-    pub domain: Domain,
-    /// The methods it runs.
-    pub methods: Vec<Method>,
-    /// The suites it runs.
-    pub suites: Vec<Suite>,
-    /// What the relay may do that this session came through, if it came through one: see
-    /// [`Gate::admit`](crate::framing::relay::Gate::admit). A message_1 that names another is refused, so nobody is taken for
-    /// forwarding what it did not; and an operation that the relay's token is not for is [`Code::RelayScope`].
-    pub relay: Option<Admitted>,
-    /// Whether the handshake is an EAP method, so that its keys are wanted: see [`Operator::take_eap_keys`].
-    pub eap_keys: bool,
-    /// Evidence formats that it asks for, at most eight: numbers of [`Format`].
-    pub evidence_formats: Vec<u64>,
-    /// Milliseconds after which a session that nobody goes on with is given up.
-    pub patience: u64,
-    /// Seconds after which a device that is refused with a code of class RETRY is to ask again.
-    pub retry_after: u32,
-}
-
-impl Config {
-    /// Method 0, all suites, no relay, no keys for EAP, evidence in every format, five minutes for either.
-    pub fn new(own: OwnCredential, domain: Domain) -> Self {
-        Self {
-            own,
-            domain,
-            methods: alloc::vec![Method::SignSign],
-            suites: Suite::ALL.to_vec(),
-            relay: None,
-            eap_keys: false,
-            evidence_formats: [Format::Psa, Format::Eat].map(|format| u64::from(format.number())).to_vec(),
-            patience: 300_000,
-            retry_after: 300,
-        }
-    }
-}
 
 /// The operator's world, lent for one call. No database: see [`Question`].
 pub struct Desk<'a> {
@@ -136,9 +88,6 @@ pub enum Action {
     /// to a device that did not get it: keep it until the moment of its last [`Action::WakeAt`].
     Finished(Result<(), Error>),
 }
-
-/// Longest sealed package and voucher together: what message_4 leaves when txn, heads, padding and tag have their bytes.
-const MAX_PACKAGE: usize = wire::MAX_MESSAGE - 160;
 
 /// One session with one device.
 #[derive(Debug)]
@@ -182,47 +131,6 @@ enum Asked {
     Remove,
 }
 
-/// message_2 in the making.
-#[derive(Debug)]
-struct Greeting {
-    message: responder::Message1,
-    c_r: ConnectionId,
-    terms: Vec<u8>,
-    introduced: Introduced,
-}
-
-/// How a session began.
-#[derive(Debug)]
-struct Introduced {
-    since: Date,
-    /// Whether message_1 had a concealed name.
-    voucher_first: bool,
-    /// The voucher in message_2, if the name was known.
-    shown: Option<Shown>,
-}
-
-/// A voucher that names this operator.
-#[derive(Debug)]
-struct Shown {
-    name: PeerName,
-    head: Hash,
-    /// The owner epoch of its last entry, if it has more than the maker's.
-    epoch: u32,
-    /// It has no more than that, and answers a device's nonce: it is one epoch on from where the device is.
-    next: bool,
-}
-
-impl Shown {
-    /// The owner epoch that a device is in that has accepted it, as [`voucher::verify`] counts.
-    fn owner_epoch(&self, state: &DeviceState) -> u32 {
-        match state.voucher_head {
-            Some(head) if head == self.head => state.owner_epoch,
-            Some(_) if self.next => state.owner_epoch.saturating_add(1),
-            _ => self.epoch,
-        }
-    }
-}
-
 /// A device at the desk: authenticated, waiting for message_4.
 #[derive(Debug)]
 struct Case {
@@ -230,38 +138,6 @@ struct Case {
     visitor: Visitor,
     /// The voucher that it has seen.
     shown: Option<Shown>,
-}
-
-/// What makes a device get a credential.
-#[derive(Debug)]
-struct Entitled {
-    verdict: Verdict,
-    shown: Shown,
-    /// The voucher that it has still to see.
-    voucher: Option<Vec<u8>>,
-    /// On whose account.
-    account: Option<OnAccount>,
-}
-
-/// What a grant makes of a credential.
-#[derive(Debug)]
-struct OnAccount {
-    hash: Hash,
-    profile: OwnedPart,
-}
-
-impl From<&Permit> for OnAccount {
-    fn from(permit: &Permit) -> Self {
-        Self { hash: *permit.hash(), profile: OwnedPart::profile(permit.profile()) }
-    }
-}
-
-/// A credential in the making.
-#[derive(Debug)]
-struct Draft {
-    reservation: Reservation,
-    epoch: u32,
-    k: Secret<16>,
 }
 
 impl Operator {
@@ -368,7 +244,7 @@ impl Operator {
     /// in there: the token's key is as precious as the database.
     ///
     /// # Errors
-    /// [`Misuse::NotNow`] while [`Operator::poll`] still has something; [`Backend`].
+    /// [`Misuse::NotNow`] while [`Operator::poll`] still has something; [`Backend`](crate::error::Backend).
     pub fn seal(&self, seal: &Seal<'_>, crypto: &dyn Crypto, rng: &mut dyn Rng) -> Result<Vec<u8>, Error> {
         if !self.actions.is_empty() {
             return Err(Misuse::NotNow("poll until there is nothing left to do, then seal").into());
@@ -386,7 +262,7 @@ impl Operator {
     /// question that was open is not asked again.
     ///
     /// # Errors
-    /// [`Malformed`]; [`Untrusted`] if it was altered, sealed under another key or for something
+    /// [`Malformed`]; [`Untrusted`](crate::error::Untrusted) if it was altered, sealed under another key or for something
     /// else, or has expired.
     pub fn open(
         config: Config,
@@ -452,144 +328,6 @@ impl Operator {
     }
 
     // ------------------------------------------------------------------------------------------ the messages
-
-    fn message_1(&mut self, bytes: &[u8], now: Millis, desk: &mut Desk<'_>) -> Result<(), Error> {
-        let Config { methods, suites, .. } = &self.config;
-        let mut message = responder::read(bytes, methods, suites, desk.crypto)?;
-        let hello = message::take_ead(message.unverified_ead())?;
-        let hello: Hello<'_> = wire::decode(&hello)?;
-        self.config.check(&hello)?;
-        self.wait(now);
-        if let Some(concealed) = hello.concealed_id {
-            self.ask(Question::Find(Box::new(Concealed::read(concealed)?)));
-            self.state = State::Finding(Box::new(message), desk.date);
-            return Ok(());
-        }
-        self.introduce(message, Introduced { since: desk.date, voucher_first: false, shown: None }, None, desk)
-    }
-
-    /// The voucher of a device that is known, or what nobody can tell from it.
-    fn found(
-        &mut self,
-        message: responder::Message1,
-        since: Date,
-        found: Option<Found>,
-        desk: &mut Desk<'_>,
-    ) -> Result<(), Error> {
-        let (shown, sealed) = match &found {
-            Some(Found { device, voucher }) => {
-                let shown = self.outline(voucher, device.name(), desk)?;
-                (Some(shown), device.seal(voucher, desk.crypto, desk.rng)?)
-            }
-            None => (None, concealed::decoy(desk.rng)?),
-        };
-        self.introduce(message, Introduced { since, voucher_first: true, shown }, Some(&sealed), desk)
-    }
-
-    /// What a voucher from the operator's own systems says, if it is for this device and this operator.
-    fn outline(&self, voucher: &[u8], device: &PeerName, desk: &Desk<'_>) -> Result<Shown, Error> {
-        let outline = voucher::outline(voucher, desk.crypto)?;
-        let own = desk.keys.public_key(self.config.own.key())?;
-        if outline.voucher.serial != device.as_str() || outline.owner != own.thumbprint(desk.crypto) {
-            return Err(Misuse::Parameter("the voucher is not for this device and this operator").into());
-        }
-        let next = outline.voucher.nonce.is_some() && outline.entries == 1;
-        Ok(Shown { name: *device, head: outline.head, epoch: outline.epoch, next })
-    }
-
-    fn introduce(
-        &mut self,
-        message: responder::Message1,
-        introduced: Introduced,
-        voucher: Option<&[u8]>,
-        desk: &mut Desk<'_>,
-    ) -> Result<(), Error> {
-        let Config { domain, evidence_formats, .. } = &self.config;
-        let formats = evidence_formats.as_slice().try_into();
-        let terms = wire::encode(&Terms {
-            domain: *domain,
-            evidence_formats: formats.map_err(|_| Misuse::Parameter("more than eight evidence formats"))?,
-            voucher: voucher.map(Raw),
-        });
-        let c_r = ConnectionId::random(desk.rng, Some(message.c_i()))?;
-        self.greet(Greeting { message, c_r, terms, introduced }, desk)
-    }
-
-    fn greet(&mut self, greeting: Greeting, desk: &mut Desk<'_>) -> Result<(), Error> {
-        let Greeting { message, c_r, terms, introduced } = greeting;
-        let own = &self.config.own;
-        let written = {
-            let item = message::ead(&terms);
-            let ead_2 = message::with_padding(item, message.plaintext_2_len(&c_r, own, &[item]));
-            message.write(&c_r, own, &ead_2, desk.keys, desk.crypto, desk.rng)
-        };
-        match written {
-            Ok((handshake, message_2)) => {
-                self.state = State::AwaitMessage3(Box::new(handshake), introduced);
-                self.send(message_2);
-                Ok(())
-            }
-            Err(stopped) => {
-                let error = stopped.error();
-                if let (true, Ok(message)) = (is_key_store(error), stopped.again()) {
-                    self.state = State::Greeting(Box::new(Greeting { message, c_r, terms, introduced }));
-                }
-                Err(error)
-            }
-        }
-    }
-
-    fn message_3(
-        &mut self,
-        handshake: responder::AwaitMessage3,
-        introduced: Introduced,
-        bytes: &[u8],
-        desk: &mut Desk<'_>,
-    ) -> Result<(), Error> {
-        let Config { own, domain, .. } = &self.config;
-        let message = handshake.read(bytes, desk.crypto)?;
-        let device =
-            trust::verify(&message.claimed()?, Role::Device, *domain, desk.anchors, desk.crypto, Some(desk.date))?;
-        let mut handshake = message.accept(device, own, desk.crypto)?;
-        let device = handshake.session().peer().get().clone();
-        // Last, and with the error of every failed proof: compared before the signature was, the difference would tell
-        // anyone whose name it is that somebody else concealed.
-        let Introduced { since, voucher_first, shown } = introduced;
-        if voucher_first && shown.as_ref().is_none_or(|shown| shown.name != *device.name()) {
-            return Err(Untrusted::Authentication.into());
-        }
-        let evidence_nonce = attestation::binding(handshake.th_3(), device.credential(), desk.crypto);
-        let request = message::take_ead(handshake.ead())?;
-        // Nobody is asked anything for a message that cannot be answered.
-        handshake.ead().end()?;
-        let request: Request<'_> = wire::decode(&request)?;
-        // `[ + algorithm ]` and `[ + receipt ]`: at least one.
-        if request.algorithms.is_empty() || request.receipts.as_ref().is_some_and(|receipts| receipts.is_empty()) {
-            return Err(Malformed::WrongLength.into());
-        }
-        if self.config.relay.is_some_and(|relay| relay.check(request.operation.number()).is_err()) {
-            return self.refuse(Link::Opening(Box::new(handshake)), request.txn, Code::RelayScope, desk);
-        }
-        let visitor = Visitor {
-            device,
-            txn: request.txn,
-            operation: request.operation,
-            counter: request.counter,
-            since,
-            evidence: request.evidence.map(<[u8]>::to_vec),
-            evidence_nonce,
-            entitled: shown.is_some(),
-            voucher_request: request.voucher_request.map(<[u8]>::to_vec),
-            algorithms: request.algorithms.to_vec(),
-            grant: request.grant.map(<[u8]>::to_vec),
-            receipts: request.receipts.iter().flatten().map(|receipt| receipt.to_vec()).collect(),
-            state: request.state,
-        };
-        self.sent = None;
-        self.ask(Question::Appraise(Box::new(visitor.clone())));
-        self.state = State::Appraising(Box::new(Case { handshake, visitor, shown }));
-        Ok(())
-    }
 
     /// An authenticated record: from here on an error is the device's, and ends the machine.
     fn record(&mut self, text: &[u8], desk: &mut Desk<'_>) -> Result<(), Error> {
@@ -716,131 +454,6 @@ impl Operator {
             _ => return Err(Misuse::NotNow("this question was not asked").into()),
         };
         self.advance(session, desk)
-    }
-
-    // ------------------------------------------------------------------------------------------ a new credential
-
-    fn issue(&mut self, mut session: Box<Session>, desk: &mut Desk<'_>) -> Result<(), Error> {
-        let Some(entitled) = session.entitled.take().filter(|entitled| session.may_own(entitled)) else {
-            return self.refuse(session.link, session.visitor.txn, Code::NotEntitled, desk);
-        };
-        let algorithms = &session.visitor.algorithms;
-        if !algorithms.iter().any(|number| Algorithm::from_number(*number).is_some()) {
-            return self.refuse(session.link, session.visitor.txn, Code::NoCommonAlgorithm, desk);
-        }
-        let Visitor { device, txn, operation, .. } = &session.visitor;
-        let current = session.account.active().map(|active| session::read(&active.supi)).transpose()?;
-        let wish = Wish { device: device.device_id(), txn: *txn, operation: *operation, current };
-        self.actions.push_back(Action::Ask(Question::Reserve(Box::new(wish))));
-        self.state = State::Asking(session, Asked::Subscription(entitled));
-        Ok(())
-    }
-
-    fn reserved(
-        &mut self,
-        session: Box<Session>,
-        entitled: Entitled,
-        reservation: Reservation,
-        desk: &mut Desk<'_>,
-    ) -> Result<(), Error> {
-        let Link::Opening(handshake) = &session.link else { return Err(Misbehaved::UnexpectedMessage.into()) };
-        let Some(epoch) = session.account.next_epoch(&session.visitor, reservation.core_epoch) else {
-            return self.refuse(session.link, session.visitor.txn, Code::Conflict, desk);
-        };
-        let txn = &session.visitor.txn;
-        let name = KeyName { algorithm: Algorithm::Milenage, supi: &reservation.supi, epoch, txn };
-        let k = credential::derive_k(&name, handshake.session(), desk.crypto)?;
-        self.actions.push_back(Action::Ask(Question::ComputeOpc { k: Secret::from_slice(k.bytes())? }));
-        self.state = State::Asking(session, Asked::Opc(entitled, Box::new(Draft { reservation, epoch, k })));
-        Ok(())
-    }
-
-    fn opc(
-        &mut self,
-        mut session: Box<Session>,
-        entitled: Entitled,
-        draft: Draft,
-        opc: Secret<16>,
-        desk: &mut Desk<'_>,
-    ) -> Result<(), Error> {
-        let Draft { reservation, epoch, k } = draft;
-        let Reservation { supi, activation, sqn, management_field, suci, profile, .. } = &reservation;
-        let Visitor { txn, operation, state, .. } = &session.visitor;
-        let Link::Opening(handshake) = &session.link else { return Err(Misbehaved::UnexpectedMessage.into()) };
-        let previous = session.previous(supi, desk.crypto);
-        let activation = if previous == Previous::None { *activation } else { Activation::TwoPhase };
-        let Entitled { verdict, shown, voucher, account } = entitled;
-        // What was granted, and nothing beside it.
-        let profile = account.as_ref().map(|account| &account.profile).or(profile.as_ref());
-        let profile: Option<ServiceProfile> = profile.map(OwnedPart::read).transpose()?;
-        let mut rand = [0; 16];
-        desk.rng.fill(&mut rand)?;
-        let vector = aka::vector(&Milenage::new(&k, &opc), &rand, *sqn, *management_field);
-        let draft = Package {
-            epoch,
-            supi: *supi,
-            algorithm: Algorithm::Milenage,
-            parameters: MilenageParameters { opc: opc.bytes() },
-            challenge: vector.challenge,
-            suci: suci.as_ref().map(OwnedPart::read).transpose()?,
-            profile: profile.clone(),
-            activation,
-            previous,
-        };
-        let package = credential::seal(&draft, self.config.domain, txn, handshake.session(), desk.crypto)?;
-        drop(draft);
-        // Before anything is logged: afterwards it would be too late to learn that the offer does not fit.
-        if package.len().saturating_add(voucher.as_ref().map_or(0, Vec::len)) > MAX_PACKAGE {
-            return Err(TOO_LONG.into());
-        }
-        let package_hash = credential::package_hash(&package, desk.crypto);
-        let fingerprint = credential::fingerprint(&k, desk.crypto);
-        let secrets = Secrets { k, opc, sqn: *sqn };
-        let offered = What::Offered(Offered {
-            txn: *txn,
-            operation: *operation,
-            request: session.seen(),
-            supi: supi.as_str().to_string(),
-            epoch,
-            activation,
-            previous,
-            package_hash,
-            owner_epoch: shown.owner_epoch(state),
-            voucher_head: shown.head,
-            grant: account.as_ref().map(|account| account.hash),
-            fingerprint,
-            wrapped: desk.storage.wrap(&secrets, &package_hash, desk.crypto)?,
-            profile: profile.map(Box::new),
-            verdict,
-        });
-        let entry = Box::new(session.account.entry(&session.visitor.device.device_id().to_string(), offered));
-        session.package = Some(Box::new(Sealed { package, voucher, xres: vector.keys.res.clone(), refuted: false }));
-        if is_seeded(Fault::SendsBeforeLogging) && activation == Activation::TwoPhase {
-            session.logged(&entry, desk.crypto)?;
-            self.advance(session, desk)?;
-            self.ask(Question::Log(entry));
-            return Ok(());
-        }
-        self.actions.push_back(Action::Ask(Question::Log(entry.clone())));
-        self.state = State::Asking(session, Asked::Log(entry));
-        Ok(())
-    }
-
-    fn package(&mut self, mut session: Box<Session>, desk: &mut Desk<'_>) -> Result<(), Error> {
-        let (Some(sealed), Some(deal)) = (&session.package, session.account.open()) else {
-            return Err(Backend::Store.into());
-        };
-        let expected = match deal.activation {
-            Activation::OneShot => Event::Activated,
-            Activation::TwoPhase => Event::Prepared,
-        };
-        let package_hash = deal.credential.package_hash;
-        let offer =
-            PackageOffer { txn: session.visitor.txn, sealed: &sealed.package, voucher: sealed.voucher.as_deref() };
-        let offer = wire::encode(&Offer::Package(offer));
-        session.link = self.message_4(session.link, &offer, Some(&package_hash), desk)?;
-        self.expect(session, expected);
-        Ok(())
     }
 
     // ------------------------------------------------------------------------------------------ what the device is told

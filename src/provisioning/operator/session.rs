@@ -30,7 +30,7 @@
 
 use alloc::{boxed::Box, string::ToString, vec::Vec};
 
-use super::{Desk, Entitled};
+use super::{Desk, offer::Entitled};
 use crate::{
     aka::Output,
     credential::{Activation, Algorithm, Previous},

@@ -85,13 +85,20 @@
 //!
 //! | the machine | and its keys | then, in EAP |
 //! |---|---|---|
-//! | operator: one `Send` | there, by [`Operator::take_eap_keys`] | [`send_last`](crate::framing::eap::Server::send_last); on `Concluded`, [`succeed`](crate::framing::eap::Server::succeed) and give the keys to the network |
-//! | operator: one `Send` and `Finished(Err(_))` | none | [`refuse`](crate::framing::eap::Server::refuse) |
+//! | operator: one `Send` | there ([`Operator::take_eap_keys`]) | [`send_last`]; on `Concluded`, [`succeed`] and hand them on |
+//! | operator: one `Send` and `Finished(Err(_))` | none | [`refuse`] |
 //! | operator: one `Send` | none | [`send`](crate::framing::eap::Server::send) |
-//! | operator: only `Finished(Err(_))` | none | [`fail`](crate::framing::eap::Server::fail) |
-//! | device: has taken a message in | there, by [`Device::take_eap_keys`] | [`conclude`](crate::framing::eap::Peer::conclude) |
+//! | operator: only `Finished(Err(_))` | none | [`fail`] |
+//! | device: has taken a message in | there ([`Device::take_eap_keys`]) | [`conclude`] |
 //! | device: `Send` | none | [`send`](crate::framing::eap::Peer::send) |
-//! | device: no `Send`, `Finished(Err(_))` | none | [`give_up`](crate::framing::eap::Peer::give_up) |
+//! | device: no `Send`, `Finished(Err(_))` | none | [`give_up`] |
+//!
+//! [`send_last`]: crate::framing::eap::Server::send_last
+//! [`succeed`]: crate::framing::eap::Server::succeed
+//! [`refuse`]: crate::framing::eap::Server::refuse
+//! [`fail`]: crate::framing::eap::Server::fail
+//! [`conclude`]: crate::framing::eap::Peer::conclude
+//! [`give_up`]: crate::framing::eap::Peer::give_up
 //!
 //! What comes after message_4 is not of EAP, which ends with an empty response and Success: `prepared`, `decision`, `confirm` and
 //! `complete` travel as records over the network that EAP has opened (for onboarding, its user plane, TS 33.501 §I.9). What the

@@ -1,7 +1,7 @@
 //! Both ends of the EAP envelope with a stranger between them, who is an authenticator's business, and so nobody's.
 //!
-//! Input: packet length, lengths of four messages, then operations: what happens to the packet that is due, and what the stranger
-//! says.
+//! Input: packet length, lengths of four messages, then operations: what happens to the packet that is due, and what the
+//! stranger says.
 //!
 //! - no panic;
 //! - a packet that is refused is as if it had never come;

@@ -33,7 +33,8 @@ pub struct Config {
     pub suites: Vec<Suite>,
     /// How long and how often to ask.
     pub retry: Retry,
-    /// Whether the handshake is an EAP method, so that its keys are wanted: see [`Device::take_eap_keys`](super::Device::take_eap_keys).
+    /// Whether the handshake is an EAP method, so that its keys are wanted: see
+    /// [`Device::take_eap_keys`](super::Device::take_eap_keys).
     pub eap_keys: bool,
 }
 

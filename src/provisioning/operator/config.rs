@@ -24,7 +24,8 @@ pub struct Config {
     /// [`Gate::admit`](crate::framing::relay::Gate::admit). A message_1 that names another is refused, so nobody is taken for
     /// forwarding what it did not; and an operation that the relay's token is not for is [`Code::RelayScope`](crate::error::Code::RelayScope).
     pub relay: Option<Admitted>,
-    /// Whether the handshake is an EAP method, so that its keys are wanted: see [`Operator::take_eap_keys`](super::Operator::take_eap_keys).
+    /// Whether the handshake is an EAP method, so that its keys are wanted: see
+    /// [`Operator::take_eap_keys`](super::Operator::take_eap_keys).
     pub eap_keys: bool,
     /// Evidence formats that it asks for, at most eight: numbers of [`Format`].
     pub evidence_formats: Vec<u64>,

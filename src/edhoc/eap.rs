@@ -13,7 +13,8 @@
 //! AUSF there; its devices are configured for that (§I.2.2.2.2 step 0).
 //!
 //! The labels are what the draft suggests, provisional like [`TYPE`] until IANA has assigned them. Peer-Id and Server-Id are
-//! ID_CRED_I and ID_CRED_R, which whoever verifies them has in hand: [`Message3::claimed`](super::responder::Message3::claimed),
+//! ID_CRED_I and ID_CRED_R, which whoever verifies them has in hand:
+//! [`Message3::claimed`](super::responder::Message3::claimed),
 //! [`Message2::claimed`](super::initiator::Message2::claimed).
 //!
 //! Not here: who may have which key. MSK goes to the authenticator; EMSK stays at home (RFC 5295 §2), and of it only
@@ -69,8 +70,8 @@ impl EapKeys {
         first_half(&self.emsk)
     }
 
-    /// K_AUSF where the EAP server is an AAA server behind the AUSF (TS 33.501 §I.2.2.2.2 step 14): the AUSF makes it of MSK,
-    /// and so has a device that is configured for such a network.
+    /// K_AUSF where the EAP server is an AAA server behind the AUSF (TS 33.501 §I.2.2.2.2 step 14): the AUSF makes it of
+    /// MSK, and so has a device that is configured for such a network.
     ///
     /// # Errors
     /// None in practice: MSK is long enough.

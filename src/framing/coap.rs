@@ -15,12 +15,12 @@
 //! several blocks: a message has a fixed total from its first fragment on, here as everywhere.
 //!
 //! Where it is refused, RFC 7959 §2.9 has a code: 4.08 for a gap or a block of another message than the one under way, 4.13
-//! for a message that is too long. A client that begins anew while the server has a part waits until that part's time is over:
-//! the server cannot tell it from a stranger.
+//! for a message that is too long. A client that begins anew while the server has a part waits until that part's time is
+//! over: the server cannot tell it from a stranger.
 //!
-//! Not here: the CoAP message, its token and its options other than these. Which message a block belongs to, the caller tells:
-//! with Block1 by endpoint, resource and Request-Tag (RFC 9175 §3), with Block2 by the request and the ETag (RFC 7959 §2.4).
-//! Each block may have a token of its own, so that does not.
+//! Not here: the CoAP message, its token and its options other than these. Which message a block belongs to, the caller
+//! tells: with Block1 by endpoint, resource and Request-Tag (RFC 9175 §3), with Block2 by the request and the ETag (RFC 7959
+//! §2.4). Each block may have a token of its own, so that does not.
 
 use alloc::vec::Vec;
 

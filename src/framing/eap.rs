@@ -43,9 +43,9 @@
 //! layer's to keep (RFC 3748 §3.1): nothing in a request that is late by more than one tells it from a new one.
 //!
 //! **No.** An error message of EDHOC's ends it (§3.5): a peer [sends](Peer::send) it and waits for Failure, a server
-//! [refuses](Server::refuse) with it, and Failure follows when it has been heard (§3.1.3). That goes for errors 2 and 3 and for
-//! the demand of a cookie too: what the device tries next goes into another conversation. An operator has no use for a cookie
-//! here, where the lock-step has shown already that the peer receives.
+//! [refuses](Server::refuse) with it, and Failure follows when it has been heard (§3.1.3). That goes for errors 2 and 3 and
+//! for the demand of a cookie too: what the device tries next goes into another conversation. An operator has no use for a
+//! cookie here, where the lock-step has shown already that the peer receives.
 //!
 //! **Keys.** MSK and EMSK come from the session, and K_AUSF from EMSK: [`edhoc::eap`](crate::edhoc::eap).
 //!
@@ -55,8 +55,8 @@
 //! Not here: Identity, Nak and other methods, which belong to the EAP layer around this one (a packet of another type is
 //! refused as [`Malformed::WrongType`]); retries of the authenticator; channel binding (§3.6), an EAD item of the caller's.
 //! Success and Failure are authenticated by nobody. A peer believes Success only after [`Peer::conclude`], and after that no
-//! Failure (RFC 3748 §4.2). Success is sent once: where it may get lost, a lower layer that gives access says as much. A server
-//! takes an empty response for the end only where the end can be: after [`Server::send_last`].
+//! Failure (RFC 3748 §4.2). Success is sent once: where it may get lost, a lower layer that gives access says as much. A
+//! server takes an empty response for the end only where the end can be: after [`Server::send_last`].
 
 use alloc::{collections::VecDeque, vec::Vec};
 

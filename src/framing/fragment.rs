@@ -78,8 +78,8 @@ pub(super) const fn sendable(message: &[u8]) -> Result<(), Misuse> {
 /// ```
 ///
 /// A is 0 for a fragment: `total` is the length of its message and `offset` where its data belong. A is 1 for an
-/// acknowledgement, without data: `offset` is the byte that is wanted next of a message of length `total`. S is 1 in what the
-/// server says, so that nobody takes for the other side's what he has said himself.
+/// acknowledgement, without data: `offset` is the byte that is wanted next of a message of length `total`. S is 1 in what
+/// the server says, so that nobody takes for the other side's what he has said himself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet<'a> {
     /// Whether it acknowledges.

@@ -44,8 +44,8 @@ pub enum Action {
     WakeAt(Millis),
     /// The peer's message is whole.
     Received(Vec<u8>),
-    /// The server did not answer in all the attempts allowed, and the exchange is over: what is tried next begins another one,
-    /// for nobody knows how far this one got.
+    /// The server did not answer in all the attempts allowed, and the exchange is over: what is tried next begins another
+    /// one, for nobody knows how far this one got.
     Unanswered,
 }
 
@@ -162,7 +162,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Misuse::NotNow`] while another question is under way, or when the exchange is [over](Action::Unanswered): a server
-    /// that has a part of one question takes no other. [`Misuse::Parameter`] above [`MAX_MESSAGE`](crate::wire::MAX_MESSAGE).
+    /// that has a part of one question takes no other. [`Misuse::Parameter`] above
+    /// [`MAX_MESSAGE`](crate::wire::MAX_MESSAGE).
     pub fn send(&mut self, message: &[u8], now: Millis) -> Result<(), Misuse> {
         sendable(message)?;
         if self.over {

@@ -248,8 +248,8 @@ pub struct Admitted {
 }
 
 impl Admitted {
-    /// Whether the token is for this operation, by its number. It is in the request, which only the operator can read: so this is
-    /// asked later, when the device has authenticated. The machine does.
+    /// Whether the token is for this operation, by its number. It is in the request, which only the operator can read: so
+    /// this is asked later, when the device has authenticated. The machine does.
     ///
     /// # Errors
     /// [`Relay::Scope`].
@@ -280,9 +280,9 @@ impl<'a> Gate<'a> {
         encode(&Token { domain, relay, operations, sessions, bytes, expires, tag: self.tag(permit) })
     }
 
-    /// Lets a message through that came from the relay `sender`, as the network knows it: `is_new` says whether the session is
-    /// one that nothing came of before, and `now` is in seconds, as in the permit. What it costs goes onto `usage`, that of this
-    /// token; a message that is refused costs nothing.
+    /// Lets a message through that came from the relay `sender`, as the network knows it: `is_new` says whether the session
+    /// is one that nothing came of before, and `now` is in seconds, as in the permit. What it costs goes onto `usage`, that
+    /// of this token; a message that is refused costs nothing.
     ///
     /// # Errors
     /// [`Malformed`], or [`Relay`] for the first that is wrong: token, relay, domain, time, quota.

@@ -49,8 +49,8 @@ pub struct Hello<'a> {
     pub concealed_id: Option<Raw<'a>>,
     /// SHA-256 over the relay's announcement that the device answers.
     pub relay: Option<Hash>,
-    /// The operator's cookie, sent back: what came with [`COOKIE_DEMANDED`], byte for byte. An operator that is not under load does
-    /// not look at it.
+    /// The operator's cookie, sent back: what came with [`COOKIE_DEMANDED`], byte for byte. An operator that is not under
+    /// load does not look at it.
     pub cookie: Option<&'a [u8]>,
 }
 

@@ -67,32 +67,34 @@
 //! to. A log that was restored from an older state [says so](log::What::Restored), and learns from what the device says
 //! and the core accepts; of a log that is whole, a device that says more than it is an alarm.
 //!
-//! **Under load** an operator asks for a cookie before it makes a machine, and keeps nothing
-//! ([`operator::turn_away`], [`framing::cookie`](crate::framing::cookie)): an EDHOC error message with a code of this protocol's
-//! own ([`message::COOKIE_DEMANDED`]). The device says message_1 once more, all of it new but for the cookie; a second demand in
-//! the same attempt is an error like others, and ends it. So whoever forges a demand gets one more message_1 out of a device, and
-//! whoever forges another one ends an attempt, as with any error message (RFC 9528 §6). How much may be said to an address that
-//! has shown nothing is the caller's account: a [`Budget`](crate::framing::cookie::Budget) for each.
+//! **Under load** an operator asks for a cookie before it makes a machine, and keeps nothing ([`operator::turn_away`],
+//! [`framing::cookie`](crate::framing::cookie)): an EDHOC error message with a code of this protocol's own
+//! ([`message::COOKIE_DEMANDED`]). The device says message_1 once more, all of it new but for the cookie; a second demand in
+//! the same attempt is an error like others, and ends it. So whoever forges a demand gets one more message_1 out of a
+//! device, and whoever forges another one ends an attempt, as with any error message (RFC 9528 §6). How much may be said to
+//! an address that has shown nothing is the caller's account: a [`Budget`](crate::framing::cookie::Budget) for each.
 //!
 //! **Through a relay** the machines are the same: the device names the announcement that it answers
 //! ([`device::Config::relay`]), the operator's caller lets each packet of the relay in by its token
 //! ([`framing::relay`](crate::framing::relay) has the calls), and the operator refuses what the token is not for.
 //!
-//! **As an EAP method** ([`framing::eap`](crate::framing::eap)) the handshake opens the access network: message_1 to message_4
-//! travel in EAP, and with [`device::Config::eap_keys`] and [`operator::Config::eap_keys`] both machines have MSK, EMSK and K_AUSF
-//! then, the operator when message_4 is made, the device when it has taken it in. Neither has them before the other one is
-//! authenticated, nor for a device that is refused. The callers go by that:
+//! **As an EAP method** ([`framing::eap`](crate::framing::eap)) the handshake opens the access network: message_1 to
+//! message_4 travel in EAP, and with [`device::Config::eap_keys`] and [`operator::Config::eap_keys`] both machines have MSK,
+//! EMSK and K_AUSF then, the operator when message_4 is made, the device when it has taken it in. Neither has them before
+//! the other one is authenticated, nor for a device that is refused. The callers go by that:
 //!
 //! | the machine | and its keys | then, in EAP |
 //! |---|---|---|
 //! | operator: one `Send` | there ([`Operator::take_eap_keys`]) | [`send_last`]; on `Concluded`, [`succeed`] and hand them on |
-//! | operator: one `Send` and `Finished(Err(_))` | none | [`refuse`] |
+//! | operator: one `Send`: an [error message], or `Finished(Err(_))` beside it | none | [`refuse`] |
 //! | operator: one `Send` | none | [`send`](crate::framing::eap::Server::send) |
 //! | operator: only `Finished(Err(_))` | none | [`fail`] |
 //! | device: has taken a message in | there ([`Device::take_eap_keys`]) | [`conclude`] |
 //! | device: `Send` | none | [`send`](crate::framing::eap::Peer::send) |
+//! | device: has taken an [error message] in | none | [`give_up`]; what it sends is for the next conversation |
 //! | device: no `Send`, `Finished(Err(_))` | none | [`give_up`] |
 //!
+//! [error message]: crate::edhoc::is_error_message
 //! [`send_last`]: crate::framing::eap::Server::send_last
 //! [`succeed`]: crate::framing::eap::Server::succeed
 //! [`refuse`]: crate::framing::eap::Server::refuse
@@ -100,11 +102,12 @@
 //! [`conclude`]: crate::framing::eap::Peer::conclude
 //! [`give_up`]: crate::framing::eap::Peer::give_up
 //!
-//! What comes after message_4 is not of EAP, which ends with an empty response and Success: `prepared`, `decision`, `confirm` and
-//! `complete` travel as records over the network that EAP has opened (for onboarding, its user plane, TS 33.501 §I.9). What the
-//! device says before that network is open is lost, and its timer says it again. So EAP Success means that each side knows who the
-//! other is and that the offer has arrived, and only `complete` that the subscription is settled. Access that EAP gave is the
-//! network's to take away again if nothing follows; the device resumes over whichever transport it has next, this or another.
+//! What comes after message_4 is not of EAP, which ends with an empty response and Success: `prepared`, `decision`,
+//! `confirm` and `complete` travel as records over the network that EAP has opened (for onboarding, its user plane, TS
+//! 33.501 §I.9). What the device says before that network is open is lost, and its timer says it again. So EAP Success means
+//! that each side knows who the other is and that the offer has arrived, and only `complete` that the subscription is
+//! settled. Access that EAP gave is the network's to take away again if nothing follows; the device resumes over whichever
+//! transport it has next, this or another.
 //!
 //! **Receipts.** The device signs what happens to it, in a [line](receipt), and keeps it until the operator has it.
 //!

@@ -290,7 +290,8 @@ fn suites_are_agreed_on_behind_the_door() {
     }
 }
 
-/// The clock of the operator is in the cookie, and nothing of the message: one for any message_1 from there, while it is fresh.
+/// The clock of the operator is in the cookie, and nothing of the message: one for any message_1 from there, while it is
+/// fresh.
 #[test]
 fn a_cookie_is_of_its_address_and_time() {
     let mut lab = Lab::new(8);

@@ -1,5 +1,5 @@
-//! Whole provisionings as an EAP method: real machines, the EAP envelope between them, and the records after it over the network
-//! that it gave access to. Both sides end with the same keys, and nobody has them before the other one is known.
+//! Whole provisionings as an EAP method: real machines, the EAP envelope between them, and the records after it over the
+//! network that it gave access to. Both sides end with the same keys, and nobody has them before the other one is known.
 
 use remote_provisioning::{
     Device, Operator,
@@ -33,6 +33,10 @@ struct Access {
     /// How EAP ended for the peer, and for the server.
     peer_end: Option<Action>,
     server_end: Option<Action>,
+    /// What the device says when EAP has ended: for the next conversation.
+    next: Option<Vec<u8>>,
+    profile: Profile,
+    conversations: usize,
     /// How the device ended.
     ended: Option<Result<(), Error>>,
     questions: Vec<&'static str>,
@@ -59,6 +63,9 @@ impl Access {
             operator_keys: None,
             peer_end: None,
             server_end: None,
+            next: None,
+            profile,
+            conversations: 1,
             ended: None,
             questions: Vec::new(),
             packets: 0,
@@ -150,6 +157,8 @@ impl Access {
                 match (&said.sent[..], &self.operator_keys, &said.finished[..]) {
                     ([message], Some(_), _) => self.server.send_last(message, now).unwrap(),
                     ([message], None, [Err(_)]) => self.server.refuse(message, now).unwrap(),
+                    // Another suite: the operator waits for another message_1, in another conversation.
+                    ([message], None, []) if is_error_message(message) => self.server.refuse(message, now).unwrap(),
                     ([message], None, []) => self.server.send(message, now).unwrap(),
                     ([], None, [Err(_)]) => {
                         self.server.fail().unwrap();
@@ -176,10 +185,13 @@ impl Access {
                 assert!(packet.len() <= 1_020);
                 self.eap.send(1, Role::Device, &packet, self.lab.now);
             }
-            Action::Started => {
-                self.device = Some(self.lab.start().unwrap());
-                self.device_says();
-            }
+            Action::Started => match self.next.take() {
+                Some(message) => self.peer.send(&message).unwrap(),
+                None => {
+                    self.device = Some(self.lab.start().unwrap());
+                    self.device_says();
+                }
+            },
             Action::Received(message) => {
                 let mut device = self.device.take().unwrap();
                 assert!(device.take_eap_keys().is_none(), "nobody has authenticated yet");
@@ -189,11 +201,22 @@ impl Access {
                 // The rule of the docs of `provisioning`.
                 if self.device_keys.is_some() {
                     self.peer.conclude().unwrap();
+                } else if is_error_message(&message) {
+                    self.peer.give_up().unwrap();
+                    self.device_says();
+                    return;
                 }
                 let before = self.peer_end.clone();
                 if !self.device_says() && self.device_keys.is_none() && before.is_none() {
                     self.peer.give_up().unwrap();
                 }
+            }
+            Action::Failed if self.next.is_some() => {
+                // The network tries again, as it does with a device that it does not know.
+                self.conversations += 1;
+                self.peer = Peer::new(self.profile);
+                self.server = Server::start(self.profile, 99, None, self.lab.now);
+                self.server_end = None;
             }
             end @ (Action::Succeeded | Action::Failed) => self.peer_end = Some(end),
             action => panic!("{action:?}"),
@@ -207,7 +230,9 @@ impl Access {
         self.wakes[0] = out.wake.or(self.wakes[0]);
         for message in &out.sent {
             if self.device_keys.is_none() {
-                self.peer.send(message).unwrap();
+                if self.peer.send(message).is_err() {
+                    self.next = Some(message.clone());
+                }
             } else if self.open {
                 self.network.send(1, Role::Device, message, now);
             } // A network that is closed carries nothing; the device says it again.
@@ -288,6 +313,23 @@ fn a_device_that_is_refused_gets_no_access() {
             (Some(Action::Failed), Some(Action::Failed), false)
         );
     }
+}
+
+/// §3.5 of the draft: after an error message there is only Failure. Suites are agreed on in two conversations, by one device and one
+/// operator.
+#[test]
+fn another_suite_takes_another_conversation() {
+    let mut lab = Lab::new(11);
+    lab.operator_config.suites = vec![remote_provisioning::edhoc::Suite::CCM_16];
+    let mut access = Access::new(lab, Profile::EAP, Quality::GOOD, 11);
+    access.run();
+    assert_eq!((access.ended, access.conversations), (Some(Ok(())), 2));
+    assert_eq!(
+        (access.peer_end.clone(), access.server_end.clone()),
+        (Some(Action::Succeeded), Some(Action::Concluded))
+    );
+    access.assert_same_keys();
+    access.lab.assert_complete();
 }
 
 /// A device that the operator does not trust, and an operator that the device does not trust.

@@ -1,5 +1,5 @@
-//! Whole provisionings through a relay that may not be trusted with anything: what it does to the packets changes how long it
-//! takes, and nothing else; what it sees tells it nothing; and what its token does not cover goes nowhere.
+//! Whole provisionings through a relay that may not be trusted with anything: what it does to the packets changes how long
+//! it takes, and nothing else; what it sees tells it nothing; and what its token does not cover goes nowhere.
 
 use std::collections::BTreeMap;
 
@@ -254,7 +254,8 @@ fn a_relay_learns_neither_identity_nor_keys() {
 /// How a token comes about.
 type Issue<'a> = &'a dyn Fn(&Office) -> Vec<u8>;
 
-/// Not this operator's token, another relay's, too late, for another domain, nothing left: nothing gets in, and no machine is made.
+/// Not this operator's token, another relay's, too late, for another domain, nothing left: nothing gets in, and no machine
+/// is made.
 #[test]
 fn a_relay_without_a_right_gets_nothing_through() {
     let others = Secret::from_slice(&[8; 32]).unwrap();
@@ -305,7 +306,8 @@ fn a_quota_ends_in_the_middle() {
     office.lab.assert_complete();
 }
 
-/// A token for resumes only: the operator can read what is asked for only when the device has authenticated, and says no then.
+/// A token for resumes only: the operator can read what is asked for only when the device has authenticated, and says no
+/// then.
 #[test]
 fn an_operation_outside_of_the_scope_is_refused() {
     let mut office = Office::new(Lab::new(5));

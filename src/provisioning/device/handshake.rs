@@ -128,9 +128,9 @@ impl Device {
         }
     }
 
-    /// The suites and the cookie for a new message_1, if that is what the operator's error message asks for: a cookie once, and
-    /// suites if that gets further down the list. So there is an end to it. Anybody can have written the error message, and has
-    /// the device say one more message_1 for it, of the same size and a cookie.
+    /// The suites and the cookie for a new message_1, if that is what the operator's error message asks for: a cookie once,
+    /// and suites if that gets further down the list. So there is an end to it. Anybody can have written the error message,
+    /// and has the device say one more message_1 for it, of the same size and a cookie.
     pub(super) fn proposal_after(&self, error: &PeerError<'_>) -> Option<(usize, Option<Cookie>)> {
         let State::AwaitMessage2(_) = self.state else { return None };
         if let Some(cookie) = message::demanded(error) {

@@ -22,7 +22,8 @@ pub struct Config {
     pub suites: Vec<Suite>,
     /// What the relay may do that this session came through, if it came through one: see
     /// [`Gate::admit`](crate::framing::relay::Gate::admit). A message_1 that names another is refused, so nobody is taken for
-    /// forwarding what it did not; and an operation that the relay's token is not for is [`Code::RelayScope`](crate::error::Code::RelayScope).
+    /// forwarding what it did not; and an operation that the relay's token is not for is
+    /// [`Code::RelayScope`](crate::error::Code::RelayScope).
     pub relay: Option<Admitted>,
     /// Whether the handshake is an EAP method, so that its keys are wanted: see
     /// [`Operator::take_eap_keys`](super::Operator::take_eap_keys).

@@ -22,20 +22,21 @@ use crate::{
     wire,
 };
 
-/// Whether a message_1 from somewhere new has to go back for a [cookie](crate::framing::cookie) first: ask before a machine is
-/// made for it, whenever there are more of them than the operator likes. `Some` is what to say to `address`, and all that there
-/// is to do; `None` says that the message brings a good cookie, so that a machine may have it.
+/// Whether a message_1 from somewhere new has to go back for a [cookie](crate::framing::cookie) first: ask before a machine
+/// is made for it, whenever there are more of them than the operator likes. `Some` is what to say to `address`, and all that
+/// there is to do; `None` says that the message brings a good cookie, so that a machine may have it.
 ///
 /// A caller says at most three times what it has heard to an address that has not shown that it receives: it has a
 /// [`Budget`](crate::framing::cookie::Budget) for each, and a good cookie opens it
-/// ([`routable`](crate::framing::cookie::Budget::routable)). The demand fits into that whatever the message was. message_2 may
-/// not, where a chain or a voucher is in there: then an operator that is not under load asks for a cookie as well.
+/// ([`routable`](crate::framing::cookie::Budget::routable)). The demand fits into that whatever the message was. message_2
+/// may not, where a chain or a voucher is in there: then an operator that is not under load asks for a cookie as well.
 ///
-/// The cookie binds `address` (whatever bytes a reply is routed by; behind a relay also which session of it) and the time. Not
-/// the message: the next one has another G_X, as RFC 9528 §6.3.2 wants it. So a cookie is good for any number of sessions from
-/// its address, until it is stale; the caller bounds those, by address.
+/// The cookie binds `address` (whatever bytes a reply is routed by; behind a relay also which session of it) and the time.
+/// Not the message: the next one has another G_X, as RFC 9528 §6.3.2 wants it. So a cookie is good for any number of
+/// sessions from its address, until it is stale; the caller bounds those, by address.
 ///
-/// Not for the EAP envelope, where an error message ends the conversation and the lock-step has shown that the peer receives.
+/// Not for the EAP envelope, where an error message ends the conversation and the lock-step has shown that the peer
+/// receives.
 ///
 /// # Errors
 /// Says why it is no message_1 for this operator. Drop it; under load there is no answer to that, except to

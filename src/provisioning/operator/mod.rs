@@ -289,8 +289,9 @@ impl Operator {
     }
 
     /// The keys of EAP, once, if [`Config::eap_keys`] asks for them: from message_4 on, which says to a device that this
-    /// operator knows who it is (draft-ietf-emu-eap-edhoc §3.5). None while the device is nobody yet, and none where message_4
-    /// refuses it: then the EAP server refuses as well. A token of [`Operator::seal`] has them until they are taken.
+    /// operator knows who it is (draft-ietf-emu-eap-edhoc §3.5). None while the device is nobody yet, and none where
+    /// message_4 refuses it: then the EAP server refuses as well. A token of [`Operator::seal`] has them until they are
+    /// taken.
     pub const fn take_eap_keys(&mut self) -> Option<EapKeys> {
         self.eap_keys.take()
     }

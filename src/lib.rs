@@ -144,6 +144,7 @@ extern crate std;
 pub mod aka;
 pub mod attestation;
 pub mod authority;
+pub mod cores;
 pub mod cose;
 pub mod credential;
 pub mod crypto;

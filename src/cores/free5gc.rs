@@ -18,7 +18,7 @@
 //!
 //! **What free5GC can undo.** Its UDR stores a new SQN by reading the document, and writing all its fields back. A re-key
 //! that falls between the two is undone whole, epoch and K together; so it is seen by [`Core::look`], and the same put again
-//! repairs it. Where that must not be, keep the subscriber out of the core for the moment: `BarInCore`, put, `AdmitToCore`.
+//! repairs it. Where that must not happen, keep the subscriber out of the core for the moment: `BarInCore`, put, `AdmitToCore`.
 
 use alloc::{format, string::String, vec::Vec};
 

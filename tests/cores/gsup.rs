@@ -5,10 +5,10 @@
 //! GSUP: type (1), then tag (1), length (1), value, of which the IMSI comes first
 //! ```
 
+use core::time::Duration;
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    time::Duration,
 };
 
 use remote_provisioning::aka::Challenge;
@@ -47,6 +47,9 @@ pub(crate) struct Vector {
 
 /// The cause of a refusal (TS 24.008 §10.5.5.14).
 pub(crate) type Cause = u8;
+
+/// Tags and values.
+type Elements = Vec<(u8, Vec<u8>)>;
 
 /// An SGSN.
 pub(crate) struct Sgsn(TcpStream);
@@ -100,7 +103,7 @@ impl Sgsn {
         Ok(())
     }
 
-    fn ask(&mut self, kind: u8, imsi: &str, more: &[(u8, Vec<u8>)]) -> Result<(u8, Vec<(u8, Vec<u8>)>), Cause> {
+    fn ask(&mut self, kind: u8, imsi: &str, more: &[(u8, Vec<u8>)]) -> Result<(u8, Elements), Cause> {
         let mut message = vec![GSUP, kind];
         for (tag, value) in [(IMSI, digits(imsi))].iter().chain(more) {
             message.extend([*tag, u8::try_from(value.len()).unwrap()]);
@@ -133,7 +136,7 @@ impl Sgsn {
     }
 }
 
-fn elements(mut rest: &[u8]) -> Vec<(u8, Vec<u8>)> {
+fn elements(mut rest: &[u8]) -> Elements {
     let mut elements = Vec::new();
     while let [tag, len, more @ ..] = rest {
         let (value, after) = more.split_at((*len).into());

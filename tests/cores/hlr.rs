@@ -1,14 +1,16 @@
 //! A real osmo-hlr, or only its database.
 
+use core::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 use std::{
     fs,
     io::ErrorKind,
     net::TcpStream,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
     thread::sleep,
-    time::Duration,
 };
 
 use remote_provisioning::{

@@ -72,7 +72,7 @@ fn open5gs_has_the_document_of_its_own_tools() {
             "withdrawn": 0,
         },
     });
-    assert_eq!(collection.0, [expected.clone()]);
+    assert_eq!((collection.0.len(), &collection.0[0]), (1, &expected));
 
     // Neither an edit nor a bar touches K, OPc or SQN, which the core has moved meanwhile.
     collection.0[0]["security"]["sqn"] = json!({ "$numberLong": "9600" });

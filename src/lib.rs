@@ -13,6 +13,8 @@
 //!                  │
 //!              (framing)              large messages over small links, where yours does not carry them whole
 //!                  │
+//!                  │                       (cores)         what to tell osmo-hlr, Open5GS, free5GC
+//!                  │                          │
 //!   provisioning ──┴── Device ◀─────────────▶ Operator      what is asked, offered, committed, confirmed
 //!        │               │                        │
 //!      edhoc            who is this, and a session with them             RFC 9528
@@ -31,7 +33,7 @@
 //! | you are | you bring | you start at |
 //! |---|---|---|
 //! | a device firmware engineer | a transport, a [`crypto::Rng`], anchors, a [`store::SubscriptionStore`], a [`store::KeyStore`], an [`attestation::Attester`] and perhaps a [`credential::Usim`] over your secure element | [`Device`] |
-//! | an operator back-end engineer | a transport, a database, a core network | [`Operator`] and its [`Question`](provisioning::Question)s |
+//! | an operator back-end engineer | a transport, a database, a core network | [`Operator`] and its [`Question`](provisioning::Question)s; [`cores`] for those about the core network |
 //! | anyone with a SIM problem | K, OPc, RAND | [`aka`] |
 //!
 //! Nothing in here has a clock, a socket, a file, a thread or a random source: time and randomness are arguments, storage
@@ -144,6 +146,7 @@ extern crate std;
 pub mod aka;
 pub mod attestation;
 pub mod authority;
+pub mod cores;
 pub mod cose;
 pub mod credential;
 pub mod crypto;

@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     aka::{Amf, Sqn},
+    credential::ServiceProfile,
     error::Code,
     identity::Supi,
     provisioning::{
@@ -142,5 +143,5 @@ impl mongo::Dialect for Free5gc {
 
     fn defaults(&self, _: &mut Object<'_>) {}
 
-    fn service(&self, _: &mut Object<'_>) {}
+    fn service(&self, _: Option<&ServiceProfile>, _: &mut Object<'_>) {}
 }

@@ -11,6 +11,7 @@ use super::{
     json::{Object, document},
 };
 use crate::{
+    credential::ServiceProfile,
     error::Code,
     identity::Supi,
     provisioning::{
@@ -38,8 +39,8 @@ pub(super) trait Dialect {
     fn authentication(&self, credential: &CoreCredential, fields: &mut Object<'_>) -> Result<(), Code>;
     /// The fields that a new document has besides.
     fn defaults(&self, fields: &mut Object<'_>);
-    /// The fields of the service.
-    fn service(&self, fields: &mut Object<'_>);
+    /// The fields of the service: for what this credential is, if it says so.
+    fn service(&self, profile: Option<&ServiceProfile>, fields: &mut Object<'_>);
 }
 
 /// The steps of [`Core::steps`](super::Core::steps).
@@ -111,7 +112,7 @@ pub(super) fn steps<D: Dialect>(dialect: &D, question: &Question) -> Option<Resu
 }
 
 fn put<D: Dialect>(dialect: &D, credential: &CoreCredential) -> Result<Vec<SecretText>, Code> {
-    let CoreCredential { supi, epoch, .. } = credential;
+    let CoreCredential { supi, epoch, profile, .. } = credential;
     let mut possible = Ok(());
     let written = update::<D>(
         supi,
@@ -135,7 +136,7 @@ fn put<D: Dialect>(dialect: &D, credential: &CoreCredential) -> Result<Vec<Secre
             q.number("provisioning.epoch", 0_u64);
             lower("provisioning.withdrawn", *epoch, q);
         };
-        steps.push(update::<D>(supi, filter, |u| u.object("$set", |fields| dialect.service(fields))));
+        steps.push(update::<D>(supi, filter, |u| u.object("$set", |fields| dialect.service(profile.as_ref(), fields))));
     }
     steps.push(written);
     open::<D>(supi, &mut steps);
@@ -200,7 +201,7 @@ pub(super) fn serve<D: Dialect>(dialect: &D, what: &UpTo) -> Vec<SecretText> {
                 q.number("$lte", what.epoch);
             });
         },
-        |u| u.object("$set", |fields| dialect.service(fields)),
+        |u| u.object("$set", |fields| dialect.service(None, fields)),
     );
     Vec::from([written, read::<D>(&what.supi)])
 }

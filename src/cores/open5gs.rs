@@ -30,7 +30,7 @@ use crate::{
 pub struct Open5gs<'a> {
     /// The authentication management field.
     pub management_field: Amf,
-    /// What the subscription is for: its `gpsi`, if a number, becomes `msisdn`; its slice and data network the one slice with
+    /// What a subscription is for that does not say so itself ([`CoreCredential::profile`]): its `gpsi`, if a number, becomes `msisdn`; its slice and data network the one slice with
     /// one session. What it does not name is as `open5gs-dbctl add` has it: SST 1, `internet`, 5QI 9, 1 Gbit/s.
     pub profile: &'a ServiceProfile,
 }
@@ -87,8 +87,8 @@ impl mongo::Dialect for Open5gs<'_> {
         fields.number("subscribed_rau_tau_timer", 12_u64);
     }
 
-    fn service(&self, fields: &mut Object<'_>) {
-        let ServiceProfile { gpsi, dnn, s_nssai, .. } = self.profile;
+    fn service(&self, profile: Option<&ServiceProfile>, fields: &mut Object<'_>) {
+        let ServiceProfile { gpsi, dnn, s_nssai, .. } = profile.unwrap_or(self.profile);
         let SNssai { sst, sd } = s_nssai.unwrap_or(SNssai { sst: 1, sd: None });
         fields.texts("msisdn", gpsi.as_deref().and_then(msisdn));
         fields.one("slice", |slice| {

@@ -71,7 +71,7 @@ pub struct OsmoHlr<'a> {
     pub cs: bool,
     /// Packet switched services.
     pub ps: bool,
-    /// What the subscription is for: its `gpsi`, if a number, becomes `msisdn`, its data network the one APN. What
+    /// What a subscription is for that does not say so itself: `gpsi`, if a number, becomes `msisdn`, `dnn` the one APN. What
     /// it does not name stays.
     pub profile: &'a ServiceProfile,
 }
@@ -204,13 +204,14 @@ impl Core for OsmoHlr<'_> {
     }
 
     fn serve(&self, what: &UpTo) -> Vec<Statement> {
-        transaction(&what.supi, self.service(&what.supi, 1, what.epoch))
+        transaction(&what.supi, service(self.profile, &what.supi, 1, what.epoch))
     }
 }
 
 impl OsmoHlr<'_> {
     fn put(&self, credential: &CoreCredential) -> Result<Vec<Statement>, Code> {
-        let CoreCredential { device, supi, epoch, algorithm, secrets } = credential;
+        let CoreCredential { device, supi, epoch, algorithm, secrets, profile } = credential;
+        let profile = profile.as_ref().unwrap_or(self.profile);
         milenage_only(*algorithm)?;
         if supi.as_str().len() < MIN_IMSI {
             return Err(Code::Conflict);
@@ -227,23 +228,9 @@ impl OsmoHlr<'_> {
         ]);
         let mut taken = up_to(PUT_EPOCH, &what);
         taken.parameters.push(text(&device.to_string()));
-        let shell = [of(KNOW, supi), up_to(SHELL, &what)].into_iter().chain(self.service(supi, 0, 0));
+        let shell = [of(KNOW, supi), up_to(SHELL, &what)].into_iter().chain(service(profile, supi, 0, 0));
         let steps = shell.chain([up_to(PUT_NO_2G, &what), k, taken]).chain(self.open(supi));
         Ok(transaction(supi, steps))
-    }
-
-    /// For what is there with an epoch from the first to the last; 0 for what has no K yet.
-    fn service(&self, supi: &Supi, first: u32, last: u32) -> Vec<Statement> {
-        let number = self.profile.gpsi.as_deref().and_then(msisdn);
-        let apn = self.profile.dnn.as_deref();
-        let values = [(MSISDN, number)].into_iter().chain(APN.map(|sql| (sql, apn)));
-        let statement = |(sql, value)| {
-            let mut statement = of(sql, supi);
-            statement.parameters.extend([first, last].map(|epoch| Value::Integer(epoch.into())));
-            statement.parameters.push(text(value?));
-            Some(statement)
-        };
-        values.filter_map(statement).collect()
     }
 
     fn open(&self, supi: &Supi) -> [Statement; 2] {
@@ -251,6 +238,20 @@ impl OsmoHlr<'_> {
         open.parameters.extend([self.cs, self.ps].map(|access| Value::Integer(access.into())));
         [open, of(OPENED, supi)]
     }
+}
+
+/// For what is there with an epoch from the first to the last; 0 for what has no K yet.
+fn service(profile: &ServiceProfile, supi: &Supi, first: u32, last: u32) -> Vec<Statement> {
+    let number = profile.gpsi.as_deref().and_then(msisdn);
+    let apn = profile.dnn.as_deref();
+    let values = [(MSISDN, number)].into_iter().chain(APN.map(|sql| (sql, apn)));
+    let statement = |(sql, value)| {
+        let mut statement = of(sql, supi);
+        statement.parameters.extend([first, last].map(|epoch| Value::Integer(epoch.into())));
+        statement.parameters.push(text(value?));
+        Some(statement)
+    };
+    values.filter_map(statement).collect()
 }
 
 fn transaction(supi: &Supi, steps: impl IntoIterator<Item = Statement>) -> Vec<Statement> {

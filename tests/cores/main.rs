@@ -47,6 +47,7 @@ fn credential(supi: &str, epoch: u32, key: u8) -> CoreCredential {
             opc: Secret::from_slice(&[key + 1; 16]).unwrap(),
             sqn: Sqn::from_bytes([0, 0, 0, 0, 0, 32]),
         },
+        profile: None,
     }
 }
 

@@ -216,3 +216,20 @@ fn what_a_core_cannot_hold_is_refused() {
         assert!(Entry::new(supi, 1, 0, k).is_err(), "{supi} {k:?}");
     }
 }
+
+#[test]
+fn what_a_credential_itself_is_for_goes_before_what_all_get() {
+    let plain = ServiceProfile::default();
+    let mut granted = credential(IMSI, 7, 0x42);
+    granted.profile = Some(profile());
+    let question = Question::PutIntoCore(Box::new(granted));
+    let mut collection = Collection::default();
+    run(&mut collection, &Open5gs { management_field: AMF, profile: &plain }, &question);
+    let document = &collection.0[0];
+    assert_eq!((&document["msisdn"], &document["slice"][0]["sd"]), (&json!(["491701234567"]), &json!("010203")));
+    let steps = OsmoHlr { cs: true, ps: true, profile: &plain }.steps(&question).unwrap().unwrap();
+    let is = |parameter: &Parameter, value| matches!(parameter, Parameter::Text(text) if text.as_str() == value);
+    for value in ["491701234567", "iot"] {
+        assert!(steps.iter().any(|step| step.parameters.iter().any(|it| is(it, value))), "{value}");
+    }
+}

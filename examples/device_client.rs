@@ -53,7 +53,7 @@ use crate::{
 };
 
 const USAGE: &str = "usage: device_client COMMAND [--server HOST:PORT]… [--state DIR] [--number N] [--loss SHARE] [--seed N]
-                     [--hurry N] [--patience SECONDS] [--quiet]
+                     [--pause MS] [--hurry N] [--patience SECONDS] [--quiet]
        device_client load [--server HOST:PORT] [--devices N] [--threads N] [--half-open N]
   provision          get a subscription, or finish getting one
   rekey              get a new K
@@ -66,6 +66,7 @@ const USAGE: &str = "usage: device_client COMMAND [--server HOST:PORT]… [--sta
   --number N         which of the maker's devices it is (default 1); written down at its first start
   --loss SHARE       datagrams that get lost each way, 0 to 0.9 (default 0)
   --seed N           which ones (default 1)
+  --pause MS         asks again after so long, then twice as long, and so on (default 1000)
   --hurry N          the device's pauses between attempts are this many times as short (default 1)
   --patience SECONDS gives up after so long (default 600)
   --quiet            says the result only";
@@ -77,6 +78,7 @@ struct Options {
     number: Option<u32>,
     loss: f64,
     seed: u64,
+    pause: u64,
     hurry: u64,
     patience: u64,
     quiet: bool,
@@ -94,6 +96,7 @@ fn options() -> Option<Options> {
         number: None,
         loss: 0.0,
         seed: 1,
+        pause: 1_000,
         hurry: 1,
         patience: 600,
         quiet: false,
@@ -113,6 +116,7 @@ fn options() -> Option<Options> {
             "--number" => options.number = Some(value.parse().ok()?),
             "--loss" => options.loss = value.parse().ok().filter(|loss| (0.0..=0.9).contains(loss))?,
             "--seed" => options.seed = value.parse().ok()?,
+            "--pause" => options.pause = value.parse().ok().filter(|pause| *pause > 0)?,
             "--hurry" => options.hurry = value.parse().ok().filter(|hurry| *hurry > 0)?,
             "--patience" => options.patience = value.parse().ok()?,
             "--devices" => options.devices = value.parse().ok()?,
@@ -156,7 +160,7 @@ fn run(options: &Options) -> Result<()> {
     let mut unit = Unit {
         made: factory::make(number)?,
         store,
-        link: Link::new(options.servers.clone(), options.loss, options.seed)?,
+        link: Link::new(options.servers.clone(), options.pause, options.loss, options.seed)?,
         until: Instant::now() + Duration::from_secs(options.patience),
         hurry: options.hurry,
         quiet: options.quiet,

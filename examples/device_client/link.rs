@@ -20,8 +20,8 @@ use remote_provisioning::{
 
 use crate::net;
 
-/// The first pause of a request, and how often it goes out.
-const RETRY: Retry = Retry { first: 250, attempts: 7 };
+/// How often a request goes out.
+const ATTEMPTS: u8 = 7;
 
 /// How often a message is sent from its first block on, because another server had the first ones.
 const RESTARTS: usize = 4;
@@ -54,6 +54,7 @@ pub(crate) struct Link {
     servers: Vec<SocketAddr>,
     /// The one that is asked.
     turn: usize,
+    retry: Retry,
     loss: f64,
     dice: SeededRng,
     start: Instant,
@@ -64,14 +65,16 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// A link that loses this share of what goes out and of what comes in, as the seed has it.
-    pub(crate) fn new(servers: Vec<SocketAddr>, loss: f64, seed: u64) -> io::Result<Self> {
+    /// A link that waits for so many milliseconds before it asks again, and loses this share of what goes out and of what
+    /// comes in, as the seed has it.
+    pub(crate) fn new(servers: Vec<SocketAddr>, pause: u64, loss: f64, seed: u64) -> io::Result<Self> {
         let any = if servers.iter().any(SocketAddr::is_ipv6) { "[::]:0" } else { "0.0.0.0:0" };
         let mut dice = SeededRng::new(seed);
         Ok(Self {
             socket: UdpSocket::bind(any)?,
             turn: dice.below(servers.len()),
             servers,
+            retry: Retry { first: pause, attempts: ATTEMPTS },
             loss,
             dice,
             start: Instant::now(),
@@ -160,7 +163,7 @@ impl Link {
 
     /// One request and its response.
     fn exchange(&mut self, mut request: Packet) -> Result<Packet, Trouble> {
-        for attempt in 0..RETRY.attempts {
+        for attempt in 0..self.retry.attempts {
             request.header.message_id = u16::from_be_bytes(net::random().map_err(Error::from)?);
             let bytes = request.to_bytes().map_err(|_| io::Error::other("a request that is too long"))?;
             let server = self.servers[self.turn % self.servers.len()];
@@ -172,8 +175,8 @@ impl Link {
                 let _ = self.socket.send_to(&bytes, server);
             }
             // Devices that fail together do not come back together.
-            let jitter = u64::from(u16::from_be_bytes(net::random().map_err(Error::from)?)) % RETRY.first;
-            let until = Instant::now() + Duration::from_millis(RETRY.pause(attempt) + jitter);
+            let jitter = u64::from(u16::from_be_bytes(net::random().map_err(Error::from)?)) % self.retry.first;
+            let until = Instant::now() + Duration::from_millis(self.retry.pause(attempt) + jitter);
             if let Some(answer) = self.response(&request, until)? {
                 if code(&answer) == ResponseType::ServiceUnavailable {
                     std::thread::sleep(until.saturating_duration_since(Instant::now()));

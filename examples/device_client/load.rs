@@ -26,12 +26,15 @@ use crate::{
     session,
 };
 
+/// Milliseconds before a request goes out again.
+const PAUSE: u64 = 1_000;
+
 /// What the server says of itself: counters by name.
 struct Figures(String);
 
 impl Figures {
     fn of(server: SocketAddr) -> Result<Self> {
-        let text = Link::new(vec![server], 0.0, 1)?.get(net::METRICS)?;
+        let text = Link::new(vec![server], PAUSE, 0.0, 1)?.get(net::METRICS)?;
         Ok(Self(String::from_utf8(text)?))
     }
 
@@ -90,7 +93,7 @@ fn provision(servers: &[SocketAddr], devices: u32, next: &AtomicU32, failed: &At
             return Ok(());
         }
         let (made, mut store) = (factory::make(number)?, MemoryStore::new());
-        let mut link = Link::new(servers.to_vec(), 0.0, u64::from(number))?;
+        let mut link = Link::new(servers.to_vec(), PAUSE, 0.0, u64::from(number))?;
         let outcome = session::attempt(&made, &mut store, &mut link, Goal::Provision, &mut |_| {})?;
         if let Err(error) = outcome.result {
             eprintln!("{}: {error}", made.name);
@@ -101,7 +104,8 @@ fn provision(servers: &[SocketAddr], devices: u32, next: &AtomicU32, failed: &At
 
 /// One message_1, sent again and again: each makes a session, because the server does not know it again.
 fn knock(servers: &[SocketAddr], sessions: u32, next: &AtomicU32) -> Result<()> {
-    let (made, mut store, mut link) = (factory::make(1)?, MemoryStore::new(), Link::new(servers.to_vec(), 0.0, 1)?);
+    let (made, mut store, mut link) =
+        (factory::make(1)?, MemoryStore::new(), Link::new(servers.to_vec(), PAUSE, 0.0, 1)?);
     let mut platform = Platform {
         crypto: &RustCrypto,
         rng: &mut SystemRandom,

@@ -51,7 +51,12 @@ pub(crate) fn attempt(
     };
     let mut device = Device::start(made.config.clone(), goal, link.now(), &mut platform)?;
     let (mut path, mut wake, mut again) = (vec![net::PROVISION.to_owned()], link.now(), None);
-    while let Some(action) = device.poll() {
+    loop {
+        let Some(action) = device.poll() else {
+            // Nothing came, and the link has asked as often as makes sense. The end comes as an action.
+            let _ = device.handle_timeout(wake);
+            continue;
+        };
         match action {
             device::Action::Send(message) => {
                 tell(&format!("device ──▶ server  {:>5} B", message.len()));
@@ -60,16 +65,15 @@ pub(crate) fn attempt(
                     Err(Trouble::Socket(error)) => return Err(error.into()),
                     Err(trouble) => {
                         tell(&format!("                   {trouble}"));
-                        silent(&mut device, wake);
                         continue;
                     }
                 };
                 tell(&format!("device ◀── server  {:>5} B  {:?}", answer.payload.len(), answer.code));
                 path = answer.location.unwrap_or(path);
-                if answer.payload.is_empty() {
-                    // The server has nothing of this session, or nothing to say to an error.
-                    silent(&mut device, wake);
-                } else if let Err(error) = device.handle_message(&answer.payload, link.now(), &mut platform) {
+                // Nothing: the server has nothing of this session, or nothing to say to an error.
+                if !answer.payload.is_empty()
+                    && let Err(error) = device.handle_message(&answer.payload, link.now(), &mut platform)
+                {
                     tell(&format!("                   {error}"));
                 }
             }
@@ -101,11 +105,4 @@ pub(crate) fn attempt(
             device::Action::Finished(result) => return Ok(Outcome { result, again }),
         }
     }
-    Ok(Outcome { result: Err(Error::Unanswered), again })
-}
-
-/// The link has asked as often as makes sense, so the time that the machine gives an answer is over.
-fn silent(device: &mut Device, wake: Millis) {
-    // Its end comes as an action.
-    let _ = device.handle_timeout(wake);
 }

@@ -142,7 +142,7 @@ impl Database {
     }
 
     pub(crate) fn step(&self) -> Step<'_> {
-        Step { database: self, rows: BTreeMap::new() }
+        Step { database: self, rows: BTreeMap::new(), told: Vec::new() }
     }
 }
 
@@ -157,6 +157,8 @@ pub(crate) struct Step<'a> {
     database: &'a Database,
     // Ordered, so that two steps lock rows in the same order.
     rows: BTreeMap<(Table, String), Held>,
+    /// What there is to tell when it has landed.
+    told: Vec<Box<dyn FnOnce() + Send + Sync>>,
 }
 
 impl Step<'_> {
@@ -198,6 +200,11 @@ impl Step<'_> {
         Ok(rows.into_iter().map(|(key, _)| key).collect())
     }
 
+    /// To be done when the step has landed, and not if it does not.
+    pub(crate) fn when_landed(&mut self, tell: impl FnOnce() + Send + Sync + 'static) {
+        self.told.push(Box::new(tell));
+    }
+
     /// `false` if somebody was faster: take the whole step again.
     pub(crate) async fn commit(self, durable: bool) -> Result<bool, Failure> {
         let changes = self.rows.into_iter().filter_map(|((table, key), held)| {
@@ -210,10 +217,12 @@ impl Step<'_> {
             Some(Change { table, key, read: held.read, fate })
         });
         let changes: Vec<_> = changes.collect();
-        if changes.iter().all(|change| matches!(change.fate, Fate::Stays)) {
-            return Ok(true);
+        let changed = changes.iter().any(|change| !matches!(change.fate, Fate::Stays));
+        let landed = !changed || self.database.commit(changes, durable).await?;
+        if landed {
+            self.told.into_iter().for_each(|tell| tell());
         }
-        self.database.commit(changes, durable).await
+        Ok(landed)
     }
 }
 

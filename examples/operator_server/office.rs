@@ -9,7 +9,7 @@
 //! | Log | `log` and `accounts`, both in the step |
 //! | the others | [`Core`] |
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use arrayvec::ArrayString;
 use remote_provisioning::{
@@ -36,7 +36,7 @@ use crate::{
     BACKEND,
     core_network::{Core, MANAGEMENT_FIELD, TableCore},
     database::{Database, Failure, Step, Table, end_of},
-    metrics::{Metrics, count, log},
+    metrics::{Metrics, log},
     net,
 };
 
@@ -205,19 +205,20 @@ impl Office {
     /// From anywhere in the pool, so that sessions do not all want the same one; if they do, one of them starts again.
     async fn take_free(step: &mut Step<'_>) -> Result<Option<Supi>, Failure> {
         let last: u32 = step.get(Table::Settings, "supis").await?.map_or(Ok(0), from_cbor)?;
-        let place = FIRST_SUPI + u64::from_be_bytes(net::random()?) % u64::from(last.max(1));
-        let place = format!("{place:015}");
-        let mut free = step.keys(Table::Free, &place, &end_of(""), 1).await?;
-        if free.is_empty() {
-            free = step.keys(Table::Free, "", &place, 1).await?;
+        loop {
+            let place = FIRST_SUPI + u64::from_be_bytes(net::random()?) % u64::from(last.max(1));
+            let place = format!("{place:015}");
+            let mut free = step.keys(Table::Free, &place, &end_of(""), 1).await?;
+            if free.is_empty() {
+                free = step.keys(Table::Free, "", &place, 1).await?;
+            }
+            let Some(supi) = free.pop() else { return Ok(None) };
+            // Somebody may have taken it since: look again.
+            if step.get(Table::Free, &supi).await?.is_some() {
+                step.delete(Table::Free, &supi).await?;
+                return Ok(Some(supi.parse()?));
+            }
         }
-        let Some(supi) = free.pop() else { return Ok(None) };
-        // Somebody may have taken it since.
-        if step.get(Table::Free, &supi).await?.is_none() {
-            return Err(Failure("a SUPI went to somebody else".into()));
-        }
-        step.delete(Table::Free, &supi).await?;
-        Ok(Some(supi.parse()?))
     }
 
     /// Compare and append: this is where a clone, or a session that woke up late, is noticed.
@@ -228,12 +229,13 @@ impl Office {
             Ok(Applied::Now) => {
                 step.add(Table::Log, format!("{} {:010}", entry.device, entry.number), entry.to_cbor()?);
                 step.put(Table::Accounts, &entry.device, to_cbor(&account)?).await?;
-                if let What::Ended(signed) = &entry.what
-                    && signed.event == Event::Activated
-                {
-                    count(&self.metrics.activated);
-                }
-                log("logged", &format!("device={} number={} what={}", entry.device, entry.number, told(&entry.what)));
+                let line = format!("device={} number={} what={}", entry.device, entry.number, told(&entry.what));
+                let activated = matches!(&entry.what, What::Ended(signed) if signed.event == Event::Activated);
+                let metrics = Arc::clone(&self.metrics);
+                step.when_landed(move || {
+                    metrics.activated.fetch_add(u64::from(activated), Relaxed);
+                    log("logged", &line);
+                });
             }
             Err(conflict) => {
                 log("conflict", &format!("device={} number={} reason=\"{conflict}\"", entry.device, entry.number));

@@ -1,0 +1,117 @@
+//! Processes of the networked examples, killed with SIGKILL at any moment, over a network that loses every fifth datagram:
+//! what is durable on both sides agrees in the end.
+//!
+//! ```text
+//! 200 × device_client ──20 % loss──▶ 2 × operator_server ──▶ PostgreSQL, of this test
+//!      ✗ kill -9, again                   ✗ kill -9, again
+//! ```
+//!
+//! Cargo builds examples before it runs a package's tests; with `--test chaos` alone it does not: `cargo build --examples` first.
+//! Without PostgreSQL (Debian: postgresql) the test that needs it says so and passes; where the environment has
+//! `REQUIRE_POSTGRES`, as in CI, it fails. What is killed when follows from a seed; what the scheduler does then does not.
+#![cfg(unix)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::std_instead_of_alloc,
+    clippy::unwrap_used,
+    reason = "a test that panics has found something"
+)]
+
+mod audit;
+mod postgres;
+mod processes;
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
+
+use remote_provisioning::sim::SeededRng;
+
+use audit::Tables;
+use postgres::Postgres;
+use processes::{Fleet, Folder, Server};
+
+const SEED: u64 = 20_260_101;
+
+#[test]
+fn two_servers_share_a_postgresql() {
+    let Some(binaries) = postgres::binaries() else { return };
+    let folder = Folder::new("postgres");
+    let database = Postgres::start(&binaries, &folder);
+    let servers = [Server::new(&folder, "a", &database.url(), 250), Server::new(&folder, "b", &database.url(), 250)];
+    let fleet =
+        Fleet { folder: &folder, devices: 200, at_once: 24, addresses: servers.iter().map(Server::address).collect() };
+    let (server_kills, device_kills) = run(&fleet, servers, 500);
+    let tables = database.tables();
+    audit::agree(&fleet, &tables, 250);
+    eprintln!("servers killed {server_kills} times, devices {device_kills} times; {}", tables.told());
+    assert!(server_kills >= 5 && device_kills >= 50, "{server_kills} servers, {device_kills} devices: hardly chaos");
+}
+
+#[test]
+fn a_server_over_a_file() {
+    let folder = Folder::new("file");
+    let path = folder.path().join("operator.redb");
+    let servers = [Server::new(&folder, "only", path.to_str().unwrap(), 40)];
+    let fleet =
+        Fleet { folder: &folder, devices: 30, at_once: 8, addresses: servers.iter().map(Server::address).collect() };
+    let (server_kills, device_kills) = run(&fleet, servers, 400);
+    let tables = Tables::of_file(&path);
+    audit::agree(&fleet, &tables, 40);
+    eprintln!("servers killed {server_kills} times, devices {device_kills} times; {}", tables.told());
+    assert!(server_kills >= 3 && device_kills >= 5, "{server_kills} servers, {device_kills} devices: hardly chaos");
+}
+
+/// Every device gets a subscription and attaches, a third of them get another K in between, while somebody kills them, and the
+/// servers. How often that was.
+fn run<const N: usize>(fleet: &Fleet<'_>, mut servers: [Server; N], pause: u64) -> (u32, u32) {
+    let (next, device_kills, over) = (AtomicU32::new(1), AtomicU32::new(0), AtomicBool::new(false));
+    let server_kills = thread::scope(|scope| {
+        let workers: Vec<_> = (0..fleet.at_once)
+            .map(|worker| {
+                let (next, device_kills) = (&next, &device_kills);
+                scope.spawn(move || {
+                    let mut dice = SeededRng::new(SEED + u64::from(worker) + 1);
+                    loop {
+                        let number = next.fetch_add(1, Relaxed);
+                        if number > fleet.devices {
+                            return;
+                        }
+                        let mut go = |command: &str| {
+                            device_kills.fetch_add(fleet.until_done(number, command, &mut dice), Relaxed);
+                        };
+                        go("provision");
+                        if number % 3 == 0 {
+                            go("rekey");
+                        }
+                        go("attach");
+                    }
+                })
+            })
+            .collect();
+        let (servers, over) = (&mut servers, &over);
+        let killer = scope.spawn(move || {
+            let (mut dice, mut kills) = (SeededRng::new(SEED), 0);
+            while !over.load(Relaxed) {
+                thread::sleep(Duration::from_millis(pause + dice.below(900) as u64));
+                servers[dice.below(N)].kill_and_start();
+                kills += 1;
+            }
+            kills
+        });
+        let ended: Vec<_> = workers.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        over.store(true, Relaxed);
+        let kills = killer.join().unwrap();
+        ended.into_iter().for_each(|ended| ended.unwrap());
+        kills
+    });
+    // The last one is a kill too: what is on the disk has to do.
+    servers.into_iter().for_each(Server::kill);
+    (server_kills, device_kills.into_inner())
+}

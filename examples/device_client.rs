@@ -14,6 +14,7 @@
     clippy::print_stderr,
     clippy::print_stdout,
     clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core,
     reason = "a program with std that talks to a person"
 )]
 

@@ -20,6 +20,7 @@
     clippy::print_stderr,
     clippy::print_stdout,
     clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core,
     reason = "a program with std that talks to a person"
 )]
 
@@ -70,18 +71,17 @@ use crate::{
     service::Service,
 };
 
-/// The primitives, and who holds the identity key.
+/// The primitives, and who holds keys.
 #[cfg(feature = "aws-lc-rs")]
-mod backend {
-    pub(crate) use remote_provisioning::{crypto::aws_lc::AwsLc as Backend, store::aws_lc::AwsLcKeyStore as Keys};
-}
+use remote_provisioning::{
+    crypto::aws_lc::{AgreementKey, AwsLc as Backend},
+    store::aws_lc::AwsLcKeyStore as Keys,
+};
 #[cfg(not(feature = "aws-lc-rs"))]
-mod backend {
-    pub(crate) use remote_provisioning::{
-        crypto::rustcrypto::RustCrypto as Backend, store::memory::MemoryKeyStore as Keys,
-    };
-}
-use backend::{Backend, Keys};
+use remote_provisioning::{
+    crypto::rustcrypto::{AgreementKey, RustCrypto as Backend},
+    store::memory::MemoryKeyStore as Keys,
+};
 
 pub(crate) const BACKEND: Backend = Backend;
 

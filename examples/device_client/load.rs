@@ -67,8 +67,13 @@ pub(crate) fn run(servers: &[SocketAddr], devices: u32, threads: u32, half_open:
     let done = more(if half_open > 0 { "sessions" } else { "activated" });
     let what = if half_open > 0 { "half-open sessions" } else { "provisionings" };
     println!("{done} {what} in {seconds:.1} s: {:.0} a second, {} failed", done / seconds, failed.load(Relaxed));
-    let cpu = more("cpu_ms") / 1_000.0;
-    println!("server: {cpu:.2} s of CPU: {:.2} ms each, {:.0} a second and core", cpu * 1_000.0 / done, done / cpu);
+    let (user, system) = (more("user_ms"), more("system_ms"));
+    println!(
+        "server: {:.2} ms of CPU each, {:.2} of it in the kernel: {:.0} a second and core",
+        (user + system) / done,
+        system / done,
+        done * 1_000.0 / (user + system)
+    );
     println!(
         "database: {:.1} steps each, {:.1} of them in a transaction, {:.2} ms a transaction, busy {:.0} % of the time",
         more("commits") / done,

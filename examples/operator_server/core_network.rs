@@ -200,7 +200,7 @@ impl TableCore {
         let sqn: Sqn = subscriber.sqn();
         (held.wrapped, held.context) = self.wrap(&Secrets { k, opc, sqn }, supi, held.epoch)?;
         Self::save(supi, &row, step).await?;
-        Ok(Some((vector.challenge.clone(), vector.keys.res.bytes().to_vec())))
+        Ok(Some((vector.challenge, vector.keys.res.bytes().to_vec())))
     }
 
     /// The subscriber has answered.

@@ -46,7 +46,8 @@ impl Metrics {
             ("commit_us", &self.commit_us),
         ];
         let counted = counted.map(|(name, value)| format!("{name}={}", value.load(Relaxed)));
-        format!("{} cpu_ms={} memory_kib={}", counted.join(" "), cpu_ms(), memory_kib())
+        let (user, system) = cpu_ms();
+        format!("{} user_ms={user} system_ms={system} memory_kib={}", counted.join(" "), memory_kib())
     }
 }
 
@@ -55,12 +56,13 @@ pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Relaxed);
 }
 
-/// Time that this process has computed, in milliseconds; 0 where there is no /proc.
-fn cpu_ms() -> u64 {
+/// Time that this process has computed, and the kernel for it, in milliseconds; 0 where there is no /proc.
+fn cpu_ms() -> (u64, u64) {
     // The 14th and 15th field, in hundredths of a second; the name before them is in brackets and may have spaces.
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
-    fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * 10
+    let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11);
+    let mut next = || fields.next().and_then(|ticks| ticks.parse::<u64>().ok()).unwrap_or_default() * 10;
+    (next(), next())
 }
 
 /// Resident memory, likewise.

@@ -16,7 +16,7 @@ use remote_provisioning::{
     aka::{Ind, Sqn, milenage, sqn::Profile},
     attestation::{MemoryEndorsements, Policy, TokenVerifier},
     credential::{Activation, Previous, ServiceProfile},
-    crypto::{Agreement, PublicKey, Secret, rustcrypto::AgreementKey},
+    crypto::{Agreement, Group, PublicKey, Secret},
     error::{Code, Error},
     identity::{DeviceId, Domain, Role, Supi},
     provisioning::{
@@ -33,7 +33,7 @@ use remote_provisioning::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    BACKEND,
+    AgreementKey, BACKEND,
     core_network::{Core, MANAGEMENT_FIELD, TableCore},
     database::{Database, Failure, Step, Table, end_of},
     metrics::{Metrics, log},
@@ -65,7 +65,7 @@ impl Office {
         let ids = names.map(|name| Ok(DeviceId::new(root.first_chunk().copied(), name?)));
         Ok(Self {
             op: Secret::from_slice(&[0xcd; 16])?,
-            home_key: maker::home_private()?,
+            home_key: AgreementKey::new(Group::P256, maker::home_scalar()?)?,
             endorsements: maker::endorsements(&ids.collect::<Result<Vec<_>, Error>>()?)?,
             policy: maker::policy()?,
             mode,

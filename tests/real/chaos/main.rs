@@ -17,11 +17,14 @@
     clippy::panic,
     clippy::print_stderr,
     clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core,
     clippy::unwrap_used,
     reason = "a test that panics has found something"
 )]
 
 mod audit;
+#[path = "../../../examples/device_client/file_store.rs"]
+mod file_store;
 mod postgres;
 mod processes;
 
@@ -31,11 +34,15 @@ use std::{
     time::Duration,
 };
 
-use remote_provisioning::sim::SeededRng;
+use remote_provisioning::{
+    sim::{SeededRng, kit::check_store},
+    store::{Slot, SubscriptionStore},
+};
 
 use audit::Tables;
+use file_store::FileStore;
 use postgres::Postgres;
-use processes::{Fleet, Folder, Server};
+use processes::{Fleet, Folder, Server, below};
 
 const SEED: u64 = 20_260_101;
 
@@ -66,6 +73,25 @@ fn a_server_over_a_file() {
     audit::agree(&fleet, &tables, 40);
     eprintln!("servers killed {server_kills} times, devices {device_kills} times; {}", tables.told());
     assert!(server_kills >= 3 && device_kills >= 5, "{server_kills} servers, {device_kills} devices: hardly chaos");
+}
+
+#[test]
+fn the_directory_of_a_device_is_a_store() {
+    let folder = Folder::new("store");
+    let open = |name: &str, number| FileStore::open(&folder.path().join(name), number);
+    let (mut store, number) = open("device", Some(7)).unwrap();
+    check_store(&mut store).unwrap();
+    let (record, slot) = (store.record().unwrap(), store.slot(Slot::B).unwrap());
+    assert!(open("device", Some(7)).is_err(), "one process at a time");
+    drop(store);
+    let (store, again) = open("device", None).unwrap();
+    assert_eq!((store.record().unwrap(), store.slot(Slot::B).unwrap(), again), (record, slot, number));
+    drop(store);
+    assert!(open("device", Some(8)).is_err(), "another device's");
+
+    // A file that cannot be read is not a factory-new device.
+    std::fs::write(folder.path().join("device/state"), b"\xa1").unwrap();
+    assert!(open("device", None).is_err());
 }
 
 /// Every device gets a subscription and attaches, a third of them get another K in between, while somebody kills them, and the
@@ -99,7 +125,7 @@ fn run<const N: usize>(fleet: &Fleet<'_>, mut servers: [Server; N], pause: u64) 
         let killer = scope.spawn(move || {
             let (mut dice, mut kills) = (SeededRng::new(SEED), 0);
             while !over.load(Relaxed) {
-                thread::sleep(Duration::from_millis(pause + dice.below(900) as u64));
+                thread::sleep(Duration::from_millis(pause) + below(900, &mut dice));
                 servers[dice.below(N)].kill_and_start();
                 kills += 1;
             }

@@ -32,7 +32,15 @@ pub(crate) fn binaries() -> Option<PathBuf> {
 
 pub(crate) struct Postgres {
     port: u16,
-    _running: Running,
+    running: Running,
+}
+
+/// At once, and with all its processes (SIGQUIT).
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-QUIT", &self.running.0.id().to_string()]).status();
+        let _ = self.running.0.wait();
+    }
 }
 
 /// As a user that PostgreSQL accepts: not root.
@@ -71,7 +79,7 @@ impl Postgres {
         postgres.current_dir(&home).arg("-D").arg(&data).args(["-p", &port.to_string()]);
         postgres.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
         let running = Running(postgres.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        let database = Self { port, _running: running };
+        let database = Self { port, running };
         let begin = Instant::now();
         while database.client_works().is_err() {
             assert!(begin.elapsed() < Duration::from_secs(30), "PostgreSQL does not start");

@@ -105,6 +105,11 @@ impl Server {
     }
 }
 
+/// A time of up to so many milliseconds.
+pub(crate) fn below(milliseconds: usize, dice: &mut SeededRng) -> Duration {
+    Duration::from_millis(u64::try_from(dice.below(milliseconds)).unwrap())
+}
+
 /// Devices, each with a folder.
 pub(crate) struct Fleet<'a> {
     pub(crate) folder: &'a Folder,
@@ -130,7 +135,7 @@ impl Fleet<'_> {
         for start in 0..STARTS {
             let log = OpenOptions::new().create(true).append(true).open(&log).unwrap();
             let mut child = Running(self.start(number, command, u64::from(start), log));
-            let killed = dice.chance(0.4).then(|| Duration::from_millis(5 + dice.below(600) as u64));
+            let killed = dice.chance(0.4).then(|| below(600, dice));
             let begin = Instant::now();
             loop {
                 if let Some(status) = child.0.try_wait().unwrap() {

@@ -34,6 +34,8 @@
 //! | an operator back-end engineer | a transport, a database, a core network | [`Operator`] and its [`Question`](provisioning::Question)s |
 //! | anyone with a SIM problem | K, OPc, RAND | [`aka`] |
 //!
+//! [`embedding`] has both sides in fifty lines each, for a program of your own.
+//!
 //! Nothing in here has a clock, a socket, a file, a thread or a random source: time and randomness are arguments, storage
 //! and trust are traits or questions to you. `no_std` + `alloc`.
 //!
@@ -148,6 +150,7 @@ pub mod cose;
 pub mod credential;
 pub mod crypto;
 pub mod edhoc;
+pub mod embedding;
 pub mod error;
 pub mod framing;
 pub mod identity;

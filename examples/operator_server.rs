@@ -148,8 +148,8 @@ async fn main() -> ExitCode {
     };
     match run(options).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure(text)) => {
-            log("fatal", &format!("reason=\"{text}\""));
+        Err(failure) => {
+            log("fatal", &format!("reason=\"{failure}\""));
             ExitCode::FAILURE
         }
     }
@@ -191,8 +191,8 @@ async fn run(options: Options) -> Result<(), Failure> {
                 log("metrics", &metrics.line());
                 let service = Arc::clone(&service);
                 tokio::spawn(async move {
-                    if let Err(Failure(text)) = service.sweep().await {
-                        log("failed", &format!("reason=\"sweep: {text}\""));
+                    if let Err(failure) = service.sweep().await {
+                        log("failed", &format!("reason=\"sweep: {failure}\""));
                     }
                 });
                 continue;

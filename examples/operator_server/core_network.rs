@@ -1,7 +1,7 @@
 //! The core network behind the questions about it: here a table of the same database, so that it changes in the same step.
 //!
-//! A core that is elsewhere implements [`Core`] too. It lets the step land first ([`Step::commit`]): what the log says is
-//! durable before the core hears of it.
+//! A core that is elsewhere implements [`Core`] too. It lets the step land first ([`Step::land`]): what the log says is
+//! durable before the core hears of it. A server that dies after that costs the device an attempt, and nothing else.
 
 use core::future::Future;
 

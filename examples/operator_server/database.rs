@@ -3,7 +3,7 @@
 //! ```text
 //! Step::get ──▶ the row and its version    (a row that the step has changed: as changed)
 //! Step::put     remembered
-//! Step::commit ──▶ one transaction: every row that was read or written still has the version that was read? ──▶ all, or none
+//! Step::land ──▶ one transaction: every row that was read or written still has the version that was read? ──▶ all, or none
 //! ```
 //!
 //! A session takes one step for each message: its log entry, the account, the core's row and its own token change together,
@@ -90,9 +90,14 @@ pub(crate) struct Change {
     pub(crate) fate: Fate,
 }
 
-/// The database does not do what it should: nothing can be said about this step, and another one may go better.
+/// Why a step does not land.
 #[derive(Debug)]
-pub(crate) struct Failure(pub(crate) String);
+pub(crate) enum Failure {
+    /// Somebody was faster: take the whole step again.
+    Overtaken,
+    /// The database does not do what it should, and nothing can be said about the step.
+    Broken(String),
+}
 
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
@@ -100,7 +105,16 @@ impl<E: std::error::Error> From<E> for Failure {
         if let Some(source) = error.source() {
             text = format!("{text}: {source}");
         }
-        Self(text)
+        Self::Broken(text)
+    }
+}
+
+impl core::fmt::Display for Failure {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Overtaken => "overtaken",
+            Self::Broken(text) => text,
+        })
     }
 }
 
@@ -169,7 +183,7 @@ impl Step<'_> {
             let (read, value) = row.map_or((None, None), |row| (Some(row.version), Some(row.value)));
             self.rows.insert(place.clone(), Held { read, value, changed: false });
         }
-        self.rows.get_mut(&place).ok_or_else(|| Failure("a row that was just read".into()))
+        self.rows.get_mut(&place).ok_or_else(|| Failure::Broken("a row that was just read is gone".into()))
     }
 
     pub(crate) async fn get(&mut self, table: Table, key: &str) -> Result<Option<&[u8]>, Failure> {
@@ -205,24 +219,28 @@ impl Step<'_> {
         self.told.push(Box::new(tell));
     }
 
-    /// `false` if somebody was faster: take the whole step again.
-    pub(crate) async fn commit(self, durable: bool) -> Result<bool, Failure> {
-        let changes = self.rows.into_iter().filter_map(|((table, key), held)| {
+    /// Makes it so, whole. What is read and changed from then on lands with the next call.
+    ///
+    /// # Errors
+    /// [`Failure::Overtaken`].
+    pub(crate) async fn land(&mut self, durable: bool) -> Result<(), Failure> {
+        let changes = core::mem::take(&mut self.rows).into_iter().filter_map(|((table, key), held)| {
             let fate = match held {
                 Held { changed: false, read: Some(_), .. } => Fate::Stays,
                 Held { changed: true, value: Some(value), .. } => Fate::Written(value),
                 Held { changed: true, value: None, read: Some(_) } => Fate::Deleted,
-                Held { value: None, read: None, .. } | Held { changed: false, read: None, .. } => return None,
+                // It was not there, and it is not there.
+                Held { read: None, .. } => return None,
             };
             Some(Change { table, key, read: held.read, fate })
         });
         let changes: Vec<_> = changes.collect();
         let changed = changes.iter().any(|change| !matches!(change.fate, Fate::Stays));
-        let landed = !changed || self.database.commit(changes, durable).await?;
-        if landed {
-            self.told.into_iter().for_each(|tell| tell());
+        if changed && !self.database.commit(changes, durable).await? {
+            return Err(Failure::Overtaken);
         }
-        Ok(landed)
+        self.told.drain(..).for_each(|tell| tell());
+        Ok(())
     }
 }
 

@@ -107,9 +107,9 @@ fn write(database: &Database, jobs: &Receiver<Job>, metrics: &Metrics) {
                     let _ = job.done.send(Ok(landed));
                 }
             }
-            Err(Failure(text)) => {
+            Err(failure) => {
                 for job in batch {
-                    let _ = job.done.send(Err(Failure(text.clone())));
+                    let _ = job.done.send(Err(Failure::Broken(failure.to_string())));
                 }
             }
         }

@@ -107,8 +107,11 @@ impl Office {
                 step.add(table, key, value);
             }
             step.put(Table::Settings, name, to_cbor(&next)?).await?;
-            // If another server was faster, there is less left.
-            step.commit(true).await?;
+            match step.land(true).await {
+                // Another server was faster, so there is less left.
+                Ok(()) | Err(Failure::Overtaken) => {}
+                Err(broken) => return Err(broken),
+            }
         }
     }
 
@@ -122,7 +125,7 @@ impl Office {
             Question::Reserve(wish) => Answer::Reserved(self.reserve(&wish, step).await?),
             Question::ComputeOpc { k } => Answer::Opc(Ok(milenage::opc(&k, &self.op))),
             Question::Log(entry) => Answer::Logged(self.log(&entry, step).await?),
-            core => return Err(Failure(format!("the core did not answer {core:?}"))),
+            core => return Err(Failure::Broken(format!("the core did not answer {core:?}"))),
         })
     }
 
@@ -205,20 +208,18 @@ impl Office {
     /// From anywhere in the pool, so that sessions do not all want the same one; if they do, one of them starts again.
     async fn take_free(step: &mut Step<'_>) -> Result<Option<Supi>, Failure> {
         let last: u32 = step.get(Table::Settings, "supis").await?.map_or(Ok(0), from_cbor)?;
-        loop {
-            let place = FIRST_SUPI + u64::from_be_bytes(net::random()?) % u64::from(last.max(1));
-            let place = format!("{place:015}");
-            let mut free = step.keys(Table::Free, &place, &end_of(""), 1).await?;
-            if free.is_empty() {
-                free = step.keys(Table::Free, "", &place, 1).await?;
-            }
-            let Some(supi) = free.pop() else { return Ok(None) };
-            // Somebody may have taken it since: look again.
-            if step.get(Table::Free, &supi).await?.is_some() {
-                step.delete(Table::Free, &supi).await?;
-                return Ok(Some(supi.parse()?));
-            }
+        let place = FIRST_SUPI + u64::from_be_bytes(net::random()?) % u64::from(last.max(1));
+        let place = format!("{place:015}");
+        let mut free = step.keys(Table::Free, &place, &end_of(""), 1).await?;
+        if free.is_empty() {
+            free = step.keys(Table::Free, "", &place, 1).await?;
         }
+        let Some(supi) = free.pop() else { return Ok(None) };
+        if step.get(Table::Free, &supi).await?.is_none() {
+            return Err(Failure::Overtaken);
+        }
+        step.delete(Table::Free, &supi).await?;
+        Ok(Some(supi.parse()?))
     }
 
     /// Compare and append: this is where a clone, or a session that woke up late, is noticed.
@@ -278,10 +279,10 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 pub(crate) fn to_cbor(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    ciborium::into_writer(value, &mut bytes).map_err(|error| Failure(error.to_string()))?;
+    ciborium::into_writer(value, &mut bytes).map_err(|error| Failure::Broken(error.to_string()))?;
     Ok(bytes)
 }
 
 pub(crate) fn from_cbor<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
-    ciborium::from_reader(bytes).map_err(|error| Failure(error.to_string()))
+    ciborium::from_reader(bytes).map_err(|error| Failure::Broken(error.to_string()))
 }

@@ -58,7 +58,7 @@ impl Postgres {
 
     /// A connection that lives; one that died is replaced.
     async fn client(&self) -> Result<Client, Failure> {
-        let idle = self.idle.lock().map_err(|_| Failure("a thread has panicked".into()))?.pop();
+        let idle = self.idle.lock().map_err(|_| Failure::Broken("a thread has panicked".into()))?.pop();
         if let Some(client) = idle.filter(|client| !client.is_closed()) {
             return Ok(client);
         }

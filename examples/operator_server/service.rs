@@ -15,14 +15,14 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex},
     time::Instant,
 };
 
 use coap_lite::{CoapOption, MessageClass, MessageType, Packet, RequestType, ResponseType};
 use remote_provisioning::{
     crypto::{Crypto, Secret},
-    edhoc::{OwnCredential, Seal},
+    edhoc::{self, OwnCredential, Seal},
     error::Error,
     framing::{
         Progress, Reassembler,
@@ -197,22 +197,17 @@ impl Service {
         let size = (0..=size.exponent()).rev().filter_map(|szx| BlockSize::new(szx).ok());
         let size = size.into_iter().find(|size| budget.left() >= size.bytes() + OVERHEAD).unwrap_or(BlockSize::MIN);
 
-        let response = match (method, &*path) {
-            (RequestType::Post, [net::PROVISION]) => self.begin(&request, &payload, from).await,
-            (RequestType::Post, [SESSION, id]) => match wanted {
-                Some(block) if block.number > 0 => self.more(id).await,
-                _ => self.go_on(id, &payload).await,
-            },
-            (RequestType::Post, [net::ATTACH]) => self.attach(&payload).await,
-            (RequestType::Post, [CHALLENGE, id]) => self.attach_answer(id, &payload).await,
-            (RequestType::Get, [net::METRICS]) => {
-                Ok(Response::new(ResponseType::Content, self.metrics.line().into_bytes()))
+        let mut response = Err(Failure::Overtaken);
+        for _ in 0..ATTEMPTS {
+            response = self.serve(method, &path, &request, &payload, wanted, from).await;
+            if !matches!(response, Err(Failure::Overtaken)) {
+                break;
             }
-            _ => Ok(Response::empty(ResponseType::NotFound)),
-        };
-        let response = response.unwrap_or_else(|Failure(text)| {
+            count(&self.metrics.again);
+        }
+        let response = response.unwrap_or_else(|failure| {
             count(&self.metrics.failed);
-            log("failed", &format!("reason=\"{}\"", text.replace('"', "'")));
+            log("failed", &format!("reason=\"{}\"", failure.to_string().replace('"', "'")));
             Response::empty(ResponseType::ServiceUnavailable)
         });
         if matches!(response.code, ResponseType::BadRequest | ResponseType::Forbidden) {
@@ -220,6 +215,38 @@ impl Service {
         }
         let number = wanted.map_or(0, |block| block.number);
         encode(&request, &response, block1, number, size)
+    }
+
+    /// One step. [`Failure::Overtaken`]: again, from the beginning.
+    async fn serve(
+        &self,
+        method: RequestType,
+        path: &[&str],
+        request: &Packet,
+        payload: &[u8],
+        wanted: Option<Block>,
+        from: SocketAddr,
+    ) -> Result<Response, Failure> {
+        let mut step = self.database.step();
+        match (method, path) {
+            (RequestType::Post, [net::PROVISION]) => self.begin(request, payload, from, step).await,
+            (RequestType::Post, [SESSION, id]) => match wanted {
+                Some(block) if block.number > 0 => Self::more(id, step).await,
+                _ => self.go_on(id, payload, step).await,
+            },
+            (RequestType::Post, [net::ATTACH]) => {
+                let Some(supi) = str::from_utf8(payload).ok().and_then(|digits| digits.parse::<Supi>().ok()) else {
+                    return Ok(Response::empty(ResponseType::BadRequest));
+                };
+                let response = self.challenge(&supi, None, &mut step).await?;
+                step.land(true).await.map(|()| response)
+            }
+            (RequestType::Post, [CHALLENGE, id]) => self.attach_answer(id, payload, step).await,
+            (RequestType::Get, [net::METRICS]) => {
+                Ok(Response::new(ResponseType::Content, self.metrics.line().into_bytes()))
+            }
+            _ => Ok(Response::empty(ResponseType::NotFound)),
+        }
     }
 
     /// Blocks of a message wait in memory, for as long as they are under way: few, and not for long.
@@ -249,28 +276,30 @@ impl Service {
     // ------------------------------------------------------------------------------------------ provisioning
 
     /// message_1.
-    async fn begin(&self, request: &Packet, message: &[u8], from: SocketAddr) -> Result<Response, Failure> {
+    async fn begin(
+        &self,
+        request: &Packet,
+        message: &[u8],
+        from: SocketAddr,
+        mut step: Step<'_>,
+    ) -> Result<Response, Failure> {
         if let Some(cookie) = self.challenge_address(request, message, from)? {
             count(&self.metrics.echoes);
             return Ok(Response { echo: Some(cookie), ..Response::empty(ResponseType::Unauthorized) });
         }
-        for _ in 0..ATTEMPTS {
-            let (mut operator, mut step) = (Operator::new(self.config.clone()), self.database.step());
-            let gone = self.go(&mut operator, message, &mut step).await?;
-            let Some(answer) = gone.answer else { return Ok(Response::empty(ResponseType::BadRequest)) };
-            if gone.ended.is_some() {
-                return Ok(Response::new(ResponseType::BadRequest, answer));
-            }
-            let id = self.session_id()?;
-            step.add(Table::Sessions, id.clone(), self.seal(&operator, &answer)?);
-            if step.commit(false).await? {
-                count(&self.metrics.sessions);
-                let location = Some([SESSION.into(), id]);
-                return Ok(Response { location, ..Response::new(ResponseType::Created, answer) });
-            }
-            count(&self.metrics.again);
+        let mut operator = Operator::new(self.config.clone());
+        let gone = self.go(&mut operator, message, &mut step).await?;
+        let Some(answer) = gone.answer else { return Ok(Response::empty(ResponseType::BadRequest)) };
+        // Refused, or asked for another suite: that is a new message_1.
+        if gone.ended.is_some() || edhoc::is_error_message(&answer) {
+            return Ok(Response::new(ResponseType::BadRequest, answer));
         }
-        Ok(Response::empty(ResponseType::ServiceUnavailable))
+        let id = self.session_id()?;
+        step.add(Table::Sessions, id.clone(), self.seal(&operator, &answer)?);
+        step.land(false).await?;
+        count(&self.metrics.sessions);
+        let location = Some([SESSION.into(), id]);
+        Ok(Response { location, ..Response::new(ResponseType::Created, answer) })
     }
 
     /// A cookie for a device that has still to show that it receives, while there is much to do.
@@ -281,7 +310,7 @@ impl Service {
         from: SocketAddr,
     ) -> Result<Option<Vec<u8>>, Failure> {
         let date = net::today().0;
-        let mut pace = self.pace.lock().map_err(|_| Failure("a thread has panicked".into()))?;
+        let mut pace = self.pace.lock().map_err(|_| Failure::Broken("a thread has panicked".into()))?;
         *pace = if pace.0 == date { (date, pace.1 + 1) } else { (date, 1) };
         if pace.1 <= self.calm {
             return Ok(None);
@@ -298,49 +327,39 @@ impl Service {
     }
 
     /// Any other message of a session.
-    async fn go_on(&self, id: &str, message: &[u8]) -> Result<Response, Failure> {
-        for _ in 0..ATTEMPTS {
-            let mut step = self.database.step();
-            let Some(row) = step.get(Table::Sessions, id).await? else {
-                return Ok(Response::empty(ResponseType::NotFound));
-            };
-            let waiting: Waiting = from_cbor(row)?;
-            let (config, today) = (self.config.clone(), net::today());
-            let opened = Operator::open(config, &waiting.token, &self.token_key, today, self.now(), &BACKEND);
-            // First, because of several who open it only one will land.
-            let Ok(mut operator) = opened.and_then(|opened| opened.first_use(true)) else {
-                return Ok(Response::empty(ResponseType::NotFound));
-            };
-            // Opening it has set the timer, which the token's date stands for.
-            while operator.poll().is_some() {}
-            let gone = self.go(&mut operator, message, &mut step).await?;
-            let answer = gone.answer.unwrap_or_default();
-            if gone.ended.is_none() && answer == waiting.answer {
-                return Ok(Response::new(ResponseType::Changed, answer));
-            }
-            let refused = matches!(gone.ended, Some(Err(_)));
-            if answer.is_empty() && gone.ended.is_none() {
-                return Ok(Response::empty(ResponseType::BadRequest));
-            }
-            step.put(Table::Sessions, id, self.seal(&operator, &answer)?).await?;
-            if step.commit(true).await? {
-                if let Some(Err(error)) = gone.ended {
-                    log("ended", &format!("session={id} reason=\"{error}\""));
-                }
-                // A no under the session's keys is an answer as any other.
-                if refused && answer.is_empty() {
-                    return Ok(Response::empty(ResponseType::Forbidden));
-                }
-                return Ok(Response::new(ResponseType::Changed, answer));
-            }
-            count(&self.metrics.again);
+    async fn go_on(&self, id: &str, message: &[u8], mut step: Step<'_>) -> Result<Response, Failure> {
+        let Some(row) = step.get(Table::Sessions, id).await? else {
+            return Ok(Response::empty(ResponseType::NotFound));
+        };
+        let waiting: Waiting = from_cbor(row)?;
+        let (config, today) = (self.config.clone(), net::today());
+        let opened = Operator::open(config, &waiting.token, &self.token_key, today, self.now(), &BACKEND);
+        // The first to use it, because of several who open it only one will land.
+        let Ok(mut operator) = opened.and_then(|opened| opened.first_use(true)) else {
+            return Ok(Response::empty(ResponseType::NotFound));
+        };
+        // Opening it has set the timer, which the token's date stands for.
+        while operator.poll().is_some() {}
+        let gone = self.go(&mut operator, message, &mut step).await?;
+        let response = match &gone.answer {
+            // A no under the session's keys is an answer as any other.
+            Some(answer) => Response::new(ResponseType::Changed, answer.clone()),
+            None if gone.ended.is_some() => Response::empty(ResponseType::Forbidden),
+            None => return Ok(Response::empty(ResponseType::BadRequest)),
+        };
+        // The same once more changes nothing.
+        if gone.ended.is_some() || response.payload != waiting.answer {
+            step.put(Table::Sessions, id, self.seal(&operator, &response.payload)?).await?;
+            step.land(true).await?;
         }
-        Ok(Response::empty(ResponseType::ServiceUnavailable))
+        if let Some(Err(error)) = gone.ended {
+            log("ended", &format!("session={id} reason=\"{error}\""));
+        }
+        Ok(response)
     }
 
     /// The answer once more, for a later block of it.
-    async fn more(&self, id: &str) -> Result<Response, Failure> {
-        let mut step = self.database.step();
+    async fn more(id: &str, mut step: Step<'_>) -> Result<Response, Failure> {
         let Some(row) = step.get(Table::Sessions, id).await? else {
             return Ok(Response::empty(ResponseType::NotFound));
         };
@@ -404,29 +423,16 @@ impl Service {
             for id in &ids {
                 step.delete(Table::Sessions, id).await?;
             }
-            // Another server may have done it.
-            if step.commit(false).await? {
-                gone += ids.len();
+            match step.land(false).await {
+                Ok(()) => gone += ids.len(),
+                // Another server does it.
+                Err(Failure::Overtaken) => {}
+                Err(broken) => return Err(broken),
             }
         }
     }
 
     // ------------------------------------------------------------------------------------------ attaching
-
-    async fn attach(&self, payload: &[u8]) -> Result<Response, Failure> {
-        let Some(supi) = str::from_utf8(payload).ok().and_then(|digits| digits.parse::<Supi>().ok()) else {
-            return Ok(Response::empty(ResponseType::BadRequest));
-        };
-        for _ in 0..ATTEMPTS {
-            let mut step = self.database.step();
-            let response = self.challenge(&supi, None, &mut step).await?;
-            if step.commit(true).await? {
-                return Ok(response);
-            }
-            count(&self.metrics.again);
-        }
-        Ok(Response::empty(ResponseType::ServiceUnavailable))
-    }
 
     async fn challenge(
         &self,
@@ -447,38 +453,31 @@ impl Service {
     }
 
     /// RES, or AUTS.
-    async fn attach_answer(&self, id: &str, payload: &[u8]) -> Result<Response, Failure> {
-        for _ in 0..ATTEMPTS {
-            let mut step = self.database.step();
-            let Some(row) = step.get(Table::Sessions, id).await? else {
-                return Ok(Response::empty(ResponseType::NotFound));
-            };
-            let mut row: Challenged = from_cbor(row)?;
-            let supi: Supi = row.supi.parse()?;
-            let response = match payload {
-                [net::RES, res @ ..] if BACKEND.sha256(&[&row.rand, res]) == row.hash => {
-                    if !row.attached {
-                        row.attached = true;
-                        step.put(Table::Sessions, id, to_cbor(&row)?).await?;
-                        self.office.core.attached(&supi, &mut step).await?;
-                    }
-                    Response::empty(ResponseType::Changed)
+    async fn attach_answer(&self, id: &str, payload: &[u8], mut step: Step<'_>) -> Result<Response, Failure> {
+        let Some(row) = step.get(Table::Sessions, id).await? else {
+            return Ok(Response::empty(ResponseType::NotFound));
+        };
+        let mut row: Challenged = from_cbor(row)?;
+        let supi: Supi = row.supi.parse()?;
+        let response = match payload {
+            [net::RES, res @ ..] if BACKEND.sha256(&[&row.rand, res]) == row.hash => {
+                // A device that asks again is told again, and counts once.
+                if !row.attached {
+                    row.attached = true;
+                    step.put(Table::Sessions, id, to_cbor(&row)?).await?;
+                    self.office.core.attached(&supi, &mut step).await?;
+                    let metrics = Arc::clone(&self.metrics);
+                    step.when_landed(move || count(&metrics.attached));
                 }
-                [net::AUTS, auts @ ..] if !row.attached => match auts.try_into() {
-                    Ok(auts) => self.challenge(&supi, Some((&row.rand, auts)), &mut step).await?,
-                    Err(_) => Response::empty(ResponseType::BadRequest),
-                },
-                _ => Response::empty(ResponseType::Forbidden),
-            };
-            if step.commit(true).await? {
-                if matches!(response.code, ResponseType::Changed) {
-                    self.metrics.attached.fetch_add(1, Relaxed);
-                }
-                return Ok(response);
+                Response::empty(ResponseType::Changed)
             }
-            count(&self.metrics.again);
-        }
-        Ok(Response::empty(ResponseType::ServiceUnavailable))
+            [net::AUTS, auts @ ..] if !row.attached => match auts.try_into() {
+                Ok(auts) => self.challenge(&supi, Some((&row.rand, auts)), &mut step).await?,
+                Err(_) => Response::empty(ResponseType::BadRequest),
+            },
+            _ => Response::empty(ResponseType::Forbidden),
+        };
+        step.land(true).await.map(|()| response)
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! 200 × device_client ──20 % loss──▶ 2 × operator_server ──▶ PostgreSQL, of this test
-//!      ✗ kill -9, again                   ✗ kill -9, again
+//!      ✗ kill -9, again                   ✗ kill -9, again      ✗ crashes, recovers
 //! ```
 //!
 //! Cargo builds examples before it runs a package's tests; with `--test chaos` alone it does not: `cargo build --examples` first.
@@ -50,11 +50,11 @@ const SEED: u64 = 20_260_101;
 fn two_servers_share_a_postgresql() {
     let Some(binaries) = postgres::binaries() else { return };
     let folder = Folder::new("postgres");
-    let database = Postgres::start(&binaries, &folder);
+    let mut database = Postgres::start(&binaries, &folder);
     let servers = [Server::new(&folder, "a", &database.url(), 250), Server::new(&folder, "b", &database.url(), 250)];
     let fleet =
         Fleet { folder: &folder, devices: 200, at_once: 24, addresses: servers.iter().map(Server::address).collect() };
-    let (server_kills, device_kills) = run(&fleet, servers, 500);
+    let (server_kills, device_kills) = run(&fleet, servers, 500, || database.crash_and_start());
     let tables = database.tables();
     audit::agree(&fleet, &tables, 250);
     eprintln!("servers killed {server_kills} times, devices {device_kills} times; {}", tables.told());
@@ -68,7 +68,7 @@ fn a_server_over_a_file() {
     let servers = [Server::new(&folder, "only", path.to_str().unwrap(), 40)];
     let fleet =
         Fleet { folder: &folder, devices: 30, at_once: 8, addresses: servers.iter().map(Server::address).collect() };
-    let (server_kills, device_kills) = run(&fleet, servers, 400);
+    let (server_kills, device_kills) = run(&fleet, servers, 400, || {});
     let tables = Tables::of_file(&path);
     audit::agree(&fleet, &tables, 40);
     eprintln!("servers killed {server_kills} times, devices {device_kills} times; {}", tables.told());
@@ -95,8 +95,13 @@ fn the_directory_of_a_device_is_a_store() {
 }
 
 /// Every device gets a subscription and attaches, a third of them get another K in between, while somebody kills them, and the
-/// servers. How often that was.
-fn run<const N: usize>(fleet: &Fleet<'_>, mut servers: [Server; N], pause: u64) -> (u32, u32) {
+/// servers, and now and then the database. How often that was: servers, devices.
+fn run<const N: usize>(
+    fleet: &Fleet<'_>,
+    mut servers: [Server; N],
+    pause: u64,
+    mut crash_database: impl FnMut() + Send,
+) -> (u32, u32) {
     let (next, device_kills, over) = (AtomicU32::new(1), AtomicU32::new(0), AtomicBool::new(false));
     let server_kills = thread::scope(|scope| {
         let workers: Vec<_> = (0..fleet.at_once)
@@ -126,6 +131,9 @@ fn run<const N: usize>(fleet: &Fleet<'_>, mut servers: [Server; N], pause: u64) 
             let (mut dice, mut kills) = (SeededRng::new(SEED), 0);
             while !over.load(Relaxed) {
                 thread::sleep(Duration::from_millis(pause) + below(900, &mut dice));
+                if kills % 6 == 5 {
+                    crash_database();
+                }
                 servers[dice.below(N)].kill_and_start();
                 kills += 1;
             }

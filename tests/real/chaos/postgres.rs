@@ -31,15 +31,15 @@ pub(crate) fn binaries() -> Option<PathBuf> {
 }
 
 pub(crate) struct Postgres {
+    binaries: PathBuf,
+    home: PathBuf,
     port: u16,
-    running: Running,
+    running: Option<Running>,
 }
 
-/// At once, and with all its processes (SIGQUIT).
 impl Drop for Postgres {
     fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-QUIT", &self.running.0.id().to_string()]).status();
-        let _ = self.running.0.wait();
+        self.crash();
     }
 }
 
@@ -65,27 +65,40 @@ impl Postgres {
         if is_root() {
             assert!(Command::new("chown").arg("postgres").arg(&home).status().unwrap().success(), "a user postgres");
         }
-        let data = home.join("data");
         let mut initdb = command(&binaries.join("initdb"));
-        initdb
-            .current_dir(&home)
-            .args(["--auth", "trust", "--username", "operator", "--no-sync", "--pgdata"])
-            .arg(&data);
+        initdb.current_dir(&home).args(["--auth", "trust", "--username", "operator", "--no-sync", "--pgdata", "data"]);
         let made = initdb.output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut postgres = command(&binaries.join("postgres"));
-        postgres.current_dir(&home).arg("-D").arg(&data).args(["-p", &port.to_string()]);
+        let mut database = Self { binaries: binaries.to_owned(), home, port, running: None };
+        database.run();
+        database
+    }
+
+    fn run(&mut self) {
+        let mut postgres = command(&self.binaries.join("postgres"));
+        postgres.current_dir(&self.home).args(["-D", "data", "-p", &self.port.to_string()]);
         postgres.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
-        let running = Running(postgres.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        let database = Self { port, running };
+        self.running = Some(Running(postgres.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()));
         let begin = Instant::now();
-        while database.client_works().is_err() {
+        while self.client_works().is_err() {
             assert!(begin.elapsed() < Duration::from_secs(30), "PostgreSQL does not start");
             thread::sleep(Duration::from_millis(50));
         }
-        database
+    }
+
+    /// All its processes end at once, and nothing is written any more (SIGQUIT, "immediate shutdown"): as after a crash, what
+    /// is in the write-ahead log is what there is.
+    fn crash(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            let _ = Command::new("kill").args(["-QUIT", &running.0.id().to_string()]).status();
+            let _ = running.0.wait();
+        }
+    }
+
+    pub(crate) fn crash_and_start(&mut self) {
+        self.crash();
+        self.run();
     }
 
     pub(crate) fn url(&self) -> String {

@@ -15,7 +15,7 @@ use std::{
 };
 
 use tokio::sync::Semaphore;
-use tokio_postgres::{Client, Error, NoTls, Transaction, error::SqlState};
+use tokio_postgres::{Client, Error, NoTls, Transaction, error::SqlState, types::Type};
 
 use crate::{
     database::{Change, Failure, Fate, Row, Table},
@@ -79,7 +79,7 @@ impl Postgres {
         let _room = self.room.acquire().await?;
         let client = self.client().await?;
         let statement = format!("SELECT version, value FROM {} WHERE key = $1", table.name());
-        let row = client.query_opt(&statement, &[&key]).await?;
+        let row = client.query_typed_opt(&statement, &[(&key, Type::TEXT)]).await?;
         self.put_back(client);
         Ok(row.map(|row| Row { version: row.get(0), value: row.get(1) }))
     }
@@ -96,7 +96,7 @@ impl Postgres {
         let name = table.name();
         let statement =
             format!("SELECT key, version, value FROM {name} WHERE key >= $1 AND key < $2 ORDER BY key LIMIT {limit}");
-        let rows = client.query(&statement, &[&from, &to]).await?;
+        let rows = client.query_typed(&statement, &[(&from, Type::TEXT), (&to, Type::TEXT)]).await?;
         self.put_back(client);
         Ok(rows.into_iter().map(|row| (row.get(0), Row { version: row.get(1), value: row.get(2) })).collect())
     }
@@ -139,24 +139,25 @@ async fn land(client: &mut Client, changes: &[Change], durable: bool) -> Result<
 /// How many rows it met: one, if it is as it was read.
 async fn apply(transaction: &Transaction<'_>, Change { table, key, read, fate }: &Change) -> Result<u64, Error> {
     let name = table.name();
+    // Typed, so that each takes one round trip.
     match (fate, read) {
         (Fate::Stays, _) => {
             let statement = format!("SELECT 1 FROM {name} WHERE key = $1 AND version = $2 FOR SHARE");
-            transaction.execute(&statement, &[key, read]).await
+            transaction.execute_typed(&statement, &[(key, Type::TEXT), (read, Type::INT8)]).await
         }
         (Fate::Written(value), None) => {
             let statement =
                 format!("INSERT INTO {name} (key, version, value) VALUES ($1, 1, $2) ON CONFLICT DO NOTHING");
-            transaction.execute(&statement, &[key, value]).await
+            transaction.execute_typed(&statement, &[(key, Type::TEXT), (value, Type::BYTEA)]).await
         }
         (Fate::Written(value), Some(_)) => {
             let statement =
                 format!("UPDATE {name} SET version = version + 1, value = $3 WHERE key = $1 AND version = $2");
-            transaction.execute(&statement, &[key, read, value]).await
+            transaction.execute_typed(&statement, &[(key, Type::TEXT), (read, Type::INT8), (value, Type::BYTEA)]).await
         }
         (Fate::Deleted, _) => {
             let statement = format!("DELETE FROM {name} WHERE key = $1 AND version = $2");
-            transaction.execute(&statement, &[key, read]).await
+            transaction.execute_typed(&statement, &[(key, Type::TEXT), (read, Type::INT8)]).await
         }
     }
 }

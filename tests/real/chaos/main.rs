@@ -75,6 +75,35 @@ fn a_server_over_a_file() {
     assert!(server_kills >= 3 && device_kills >= 5, "{server_kills} servers, {device_kills} devices: hardly chaos");
 }
 
+/// A core whose SQN was set back makes challenges that the USIM has seen; AUTS says where it is. And a server ends when it is
+/// asked to, having had every device show that it receives.
+#[test]
+fn a_restored_core_is_resynchronised() {
+    let folder = Folder::new("restored");
+    let (path, backup) = (folder.path().join("operator.redb"), folder.path().join("backup.redb"));
+    let mut server = Server::new(&folder, "only", path.to_str().unwrap(), 40);
+    server.calm = 0;
+    server.kill_and_start();
+    let fleet = Fleet { folder: &folder, devices: 1, at_once: 1, addresses: vec![server.address()] };
+    fleet.told(1, "provision");
+    let told = server.stop();
+    assert!(told.contains("event=stopped unfinished=false") && told.contains(" echoes=1 activated=1 "), "{told}");
+    std::fs::copy(&path, &backup).unwrap();
+
+    server.start();
+    for _ in 0..3 {
+        let told = fleet.told(1, "attach");
+        assert!(told.contains("attached with") && !told.contains("resynchronisation"), "{told}");
+    }
+    server.stop();
+    std::fs::copy(&backup, &path).unwrap();
+    server.start();
+    let told = fleet.told(1, "attach");
+    assert!(told.contains("AUTS") && told.contains("after a resynchronisation"), "{told}");
+    let told = fleet.told(1, "attach");
+    assert!(!told.contains("resynchronisation"), "{told}");
+}
+
 #[test]
 fn the_directory_of_a_device_is_a_store() {
     let folder = Folder::new("store");

@@ -64,6 +64,8 @@ impl Drop for Running {
 pub(crate) struct Server {
     database: String,
     supis: u32,
+    /// Above so many sessions in a second it wants an Echo first.
+    pub(crate) calm: u32,
     address: SocketAddr,
     log: PathBuf,
     running: Option<Running>,
@@ -73,7 +75,7 @@ impl Server {
     pub(crate) fn new(folder: &Folder, name: &str, database: &str, supis: u32) -> Self {
         let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let log = folder.path().join(format!("server-{name}.log"));
-        let mut server = Self { database: database.to_owned(), supis, address, log, running: None };
+        let mut server = Self { database: database.to_owned(), supis, calm: 200, address, log, running: None };
         server.start();
         server
     }
@@ -82,11 +84,11 @@ impl Server {
         self.address
     }
 
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let log = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
         let mut command = Command::new(example("operator_server"));
         command.args(["--listen", &self.address.to_string(), "--database", &self.database, "--devices", "200"]);
-        command.args(["--supis", &self.supis.to_string(), "--metrics", "1"]);
+        command.args(["--supis", &self.supis.to_string(), "--calm", &self.calm.to_string(), "--metrics", "1"]);
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -102,6 +104,14 @@ impl Server {
 
     pub(crate) fn kill(mut self) {
         self.running = None;
+    }
+
+    /// Asks it to end, and waits until it has (SIGTERM). Its last line says what it did.
+    pub(crate) fn stop(&mut self) -> String {
+        let mut running = self.running.take().unwrap();
+        assert!(Command::new("kill").arg(running.0.id().to_string()).status().unwrap().success());
+        assert!(running.0.wait().unwrap().success(), "it ends well");
+        fs::read_to_string(&self.log).unwrap().lines().last().unwrap().to_owned()
     }
 }
 
@@ -155,12 +165,16 @@ impl Fleet<'_> {
         panic!("device {number} is not done with {command} after {STARTS} starts: see {}", log.display());
     }
 
+    /// Runs a command of a device over a link without loss, and gives what it prints.
+    pub(crate) fn told(&self, number: u32, command: &str) -> String {
+        let output = self.process(number, command).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{text}");
+        text
+    }
+
     fn start(&self, number: u32, command: &str, start: u64, log: File) -> Child {
-        let mut process = Command::new(example("device_client"));
-        process.arg(command).arg("--state").arg(self.state(number)).args(["--number", &number.to_string()]);
-        for address in &self.addresses {
-            process.args(["--server", &address.to_string()]);
-        }
+        let mut process = self.process(number, command);
         let seed = u64::from(number) << 8 | start;
         process.args([
             "--loss",
@@ -175,5 +189,14 @@ impl Fleet<'_> {
             "30",
         ]);
         process.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+    }
+
+    fn process(&self, number: u32, command: &str) -> Command {
+        let mut process = Command::new(example("device_client"));
+        process.arg(command).arg("--state").arg(self.state(number)).args(["--number", &number.to_string()]);
+        for address in &self.addresses {
+            process.args(["--server", &address.to_string()]);
+        }
+        process
     }
 }

@@ -160,7 +160,7 @@ pub(crate) fn agree(fleet: &Fleet<'_>, tables: &Tables, supis: usize) {
     }
     assert_eq!(core.len(), used.len(), "the core has subscriptions that no device has");
     reserved_once(tables, supis);
-    silent(fleet, &secrets);
+    silent(fleet, tables, &secrets);
 }
 
 /// Every SUPI is free, or one device's.
@@ -173,8 +173,12 @@ fn reserved_once(tables: &Tables, supis: usize) {
     assert_eq!(of.len() + tables.free.len(), supis, "SUPIs got lost, or came back");
 }
 
-/// No K in anybody's log.
-fn silent(fleet: &Fleet<'_>, secrets: &[[u8; 16]]) {
+/// No K in anybody's log, and none in clear in the database.
+fn silent(fleet: &Fleet<'_>, tables: &Tables, secrets: &[[u8; 16]]) {
+    let known: BTreeSet<&[u8]> = secrets.iter().map(|k| &k[..]).collect();
+    for table in [&tables.accounts, &tables.core, &tables.log] {
+        assert!(!table.values().any(|row| row.windows(16).any(|bytes| known.contains(bytes))), "K in the database");
+    }
     let files = fs::read_dir(fleet.folder.path()).unwrap().map(|file| file.unwrap().path());
     for path in files.filter(|path| path.extension().is_some_and(|extension| extension == "log")) {
         let text = fs::read_to_string(&path).unwrap().to_lowercase();

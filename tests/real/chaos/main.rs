@@ -51,7 +51,10 @@ fn two_servers_share_a_postgresql() {
     let Some(binaries) = postgres::binaries() else { return };
     let folder = Folder::new("postgres");
     let mut database = Postgres::start(&binaries, &folder);
-    let servers = [Server::new(&folder, "a", &database.url(), 250), Server::new(&folder, "b", &database.url(), 250)];
+    let servers = [
+        Server::new(&folder, "a", &database.url(), 250, "shared"),
+        Server::new(&folder, "b", &database.url(), 250, "shared"),
+    ];
     let fleet =
         Fleet { folder: &folder, devices: 200, at_once: 24, addresses: servers.iter().map(Server::address).collect() };
     let (server_kills, device_kills) = run(&fleet, servers, 500, || database.crash_and_start());
@@ -65,12 +68,12 @@ fn two_servers_share_a_postgresql() {
 fn a_server_over_a_file() {
     let folder = Folder::new("file");
     let path = folder.path().join("operator.redb");
-    let servers = [Server::new(&folder, "only", path.to_str().unwrap(), 40)];
+    let servers = [Server::new(&folder, "only", path.to_str().unwrap(), 80, "beside")];
     let fleet =
         Fleet { folder: &folder, devices: 30, at_once: 8, addresses: servers.iter().map(Server::address).collect() };
     let (server_kills, device_kills) = run(&fleet, servers, 400, || {});
     let tables = Tables::of_file(&path);
-    audit::agree(&fleet, &tables, 40);
+    audit::agree(&fleet, &tables, 80);
     eprintln!("servers killed {server_kills} times, devices {device_kills} times; {}", tables.told());
     assert!(server_kills >= 3 && device_kills >= 5, "{server_kills} servers, {device_kills} devices: hardly chaos");
 }
@@ -81,7 +84,7 @@ fn a_server_over_a_file() {
 fn a_restored_core_is_resynchronised() {
     let folder = Folder::new("restored");
     let (path, backup) = (folder.path().join("operator.redb"), folder.path().join("backup.redb"));
-    let mut server = Server::new(&folder, "only", path.to_str().unwrap(), 40);
+    let mut server = Server::new(&folder, "only", path.to_str().unwrap(), 40, "shared");
     server.calm = 0;
     server.kill_and_start();
     let fleet = Fleet { folder: &folder, devices: 1, at_once: 1, addresses: vec![server.address()] };

@@ -66,16 +66,18 @@ pub(crate) struct Server {
     supis: u32,
     /// Above so many sessions in a second it wants an Echo first.
     pub(crate) calm: u32,
+    /// Whether another K gets a SUPI of its own.
+    mode: &'static str,
     address: SocketAddr,
     log: PathBuf,
     running: Option<Running>,
 }
 
 impl Server {
-    pub(crate) fn new(folder: &Folder, name: &str, database: &str, supis: u32) -> Self {
+    pub(crate) fn new(folder: &Folder, name: &str, database: &str, supis: u32, mode: &'static str) -> Self {
         let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let log = folder.path().join(format!("server-{name}.log"));
-        let mut server = Self { database: database.to_owned(), supis, calm: 200, address, log, running: None };
+        let mut server = Self { database: database.to_owned(), supis, calm: 200, mode, address, log, running: None };
         server.start();
         server
     }
@@ -88,7 +90,8 @@ impl Server {
         let log = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
         let mut command = Command::new(example("operator_server"));
         command.args(["--listen", &self.address.to_string(), "--database", &self.database, "--devices", "200"]);
-        command.args(["--supis", &self.supis.to_string(), "--calm", &self.calm.to_string(), "--metrics", "1"]);
+        command.args(["--supis", &self.supis.to_string(), "--calm", &self.calm.to_string(), "--mode", self.mode]);
+        command.args(["--metrics", "1"]);
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

@@ -36,6 +36,8 @@
 //! | an operator back-end engineer | a transport, a database, a core network | [`Operator`] and its [`Question`](provisioning::Question)s; [`cores`] for those about the core network |
 //! | anyone with a SIM problem | K, OPc, RAND | [`aka`] |
 //!
+//! [`embedding`] has both sides in fifty lines each, for a program of your own.
+//!
 //! Nothing in here has a clock, a socket, a file, a thread or a random source: time and randomness are arguments, storage
 //! and trust are traits or questions to you. `no_std` + `alloc`.
 //!
@@ -151,6 +153,7 @@ pub mod cose;
 pub mod credential;
 pub mod crypto;
 pub mod edhoc;
+pub mod embedding;
 pub mod error;
 #[cfg(seeded_faults)]
 pub mod fault;

@@ -19,7 +19,7 @@ const RANKS: [&[&str]; 7] = [
     &["trust", "attestation", "credential"],
     &["edhoc", "authority"],
     &["provisioning"],
-    &["sim", "cores"],
+    &["sim", "cores", "embedding"],
 ];
 
 fn rank(room: &str) -> Option<usize> {

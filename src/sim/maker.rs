@@ -104,13 +104,20 @@ pub fn answer(request: &[u8], device: &PublicKey) -> Result<Vec<u8>, Error> {
     issue(&Voucher::answering(&request, Assertion::Proximity, CREATED), MASA)
 }
 
-/// The private key behind [`home_key`], with the operator.
+/// The private key behind [`home_key`], with the operator: the scalar, for a backend of one's own.
+///
+/// # Errors
+/// None in practice.
+pub fn home_scalar() -> Result<Secret<32>, Backend> {
+    Secret::from_slice(&RustCrypto.sha256(&[b"Published test key of a home that devices name themselves to"]))
+}
+
+/// The same, as a key that agrees.
 ///
 /// # Errors
 /// None in practice.
 pub fn home_private() -> Result<AgreementKey, Backend> {
-    let private = RustCrypto.sha256(&[b"Published test key of a home that devices name themselves to"]);
-    AgreementKey::new(Group::P256, Secret::from_slice(&private)?)
+    AgreementKey::new(Group::P256, home_scalar()?)
 }
 
 /// What the device conceals its name under.

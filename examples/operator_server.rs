@@ -1,7 +1,7 @@
 //! An operator's provisioning server: CoAP over UDP, any number of processes over one database, no session in memory.
 //!
 //! ```text
-//! device_client ──UDP/CoAP──▶ Service ──questions──▶ Office ──▶ Core: a table here
+//! device_client ──UDP/CoAP──▶ Service ──questions──▶ Office ──▶ Core: a table here, or osmo-hlr
 //!                               │                      │          │
 //!                               └── session token ─────┴──────────┴──▶ one Step ──▶ redb file, or PostgreSQL
 //! ```
@@ -9,10 +9,11 @@
 //! ```text
 //! cargo run --example operator_server                                     a database in ./operator.redb
 //! cargo run --example operator_server -- --database postgresql://…        shared by any number of these
+//! cargo run --example operator_server -- --core hlr.db                    with the core of an osmo-hlr
 //! ```
 //!
 //! SIGINT and SIGTERM end it gracefully. Identities are published test data: this program shows how, and serves no real
-//! device. Left out: a core network (a table stands for it), what operators do by themselves (suspend, revoke and others:
+//! device. Left out: what operators do by themselves (suspend, revoke and others:
 //! `provisioning::Task`), grants, and DTLS or OSCORE, because the exchange protects itself.
 #![allow(
     clippy::arithmetic_side_effects,
@@ -30,6 +31,8 @@ mod core_network;
 mod database;
 #[path = "operator_server/embedded.rs"]
 mod embedded;
+#[path = "operator_server/hlr.rs"]
+mod hlr;
 #[path = "operator_server/metrics.rs"]
 mod metrics;
 #[path = "net/mod.rs"]
@@ -40,6 +43,8 @@ mod office;
 mod postgres;
 #[path = "operator_server/service.rs"]
 mod service;
+#[path = "operator_server/sqlite.rs"]
+mod sqlite;
 
 use std::{
     net::SocketAddr,
@@ -62,9 +67,10 @@ use tokio::{
 };
 
 use crate::{
-    core_network::TableCore,
+    core_network::{CoreNetwork, TableCore},
     database::{Database, Failure},
     embedded::Embedded,
+    hlr::HlrCore,
     metrics::{Metrics, count, log},
     office::Office,
     postgres::Postgres,
@@ -86,10 +92,11 @@ use remote_provisioning::{
 pub(crate) const BACKEND: Backend = Backend;
 
 const USAGE: &str =
-    "usage: operator_server [--listen ADDRESS] [--database FILE or postgresql://…] [--devices N] [--supis N]
-                       [--mode beside|shared] [--calm N] [--metrics SECONDS]
+    "usage: operator_server [--listen ADDRESS] [--database FILE or postgresql://…] [--core FILE] [--devices N]
+                       [--supis N] [--mode beside|shared] [--calm N] [--metrics SECONDS]
   --listen ADDRESS   UDP address and port (default 127.0.0.1:5683; port 0: any, which the first line of stdout tells)
   --database WHERE   a file (default operator.redb), or the URL of a PostgreSQL that any number of servers share
+  --core FILE        the core network is osmo-hlr, and this its database (default: a table stands for one)
   --devices N        knows the test maker's devices 1 to N (default 1000)
   --supis N          puts N SUPIs into the pool in all (default 1000)
   --mode MODE        a new K gets its own SUPI, or the same (default shared)
@@ -105,6 +112,7 @@ const GRACE: Duration = Duration::from_secs(5);
 struct Options {
     listen: SocketAddr,
     database: String,
+    core: Option<PathBuf>,
     devices: u32,
     supis: u32,
     mode: Previous,
@@ -116,6 +124,7 @@ fn options() -> Option<Options> {
     let mut options = Options {
         listen: SocketAddr::from(([127, 0, 0, 1], 5683)),
         database: "operator.redb".into(),
+        core: None,
         devices: 1_000,
         supis: 1_000,
         mode: Previous::Shared,
@@ -128,6 +137,7 @@ fn options() -> Option<Options> {
         match name.as_str() {
             "--listen" => options.listen = value.parse().ok()?,
             "--database" => options.database = value,
+            "--core" => options.core = Some(value.into()),
             "--devices" => options.devices = value.parse().ok()?,
             "--supis" => options.supis = value.parse().ok()?,
             "--mode" if value == "beside" => options.mode = Previous::Beside,
@@ -166,7 +176,10 @@ async fn run(options: Options) -> Result<(), Failure> {
     let mut keys = Keys::new();
     keys.insert(IDENTITY, identities::operator_key())?;
     Office::fill(&database, options.devices, options.supis, &keys.public_key(IDENTITY)?).await?;
-    let core = TableCore { storage: Home::storage_key()? };
+    let core = match &options.core {
+        Some(file) => CoreNetwork::Hlr(Box::new(HlrCore::open(file)?)),
+        None => CoreNetwork::Table(TableCore { storage: Home::storage_key()? }),
+    };
     let office = Office::new(options.devices, options.mode, core, Arc::clone(&metrics))?;
     let service = Arc::new(Service::new(database, office, keys, options.calm, Arc::clone(&metrics))?);
 

@@ -1,6 +1,5 @@
-//! The core network behind the questions about it: here a table of the same database, so that it changes in the same step.
-//!
-//! A core that is elsewhere implements [`Core`] too. It lets the step land first ([`Step::land`]): what the log says is
+//! The core network behind the questions about it: a table of the same database, so that it changes in the same step; or one
+//! that is elsewhere, as osmo-hlr. That one lets the step land first ([`Step::land`]): what the log says is
 //! durable before the core hears of it. A server that dies after that costs the device an attempt, and nothing else.
 
 use core::future::Future;
@@ -22,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     BACKEND,
     database::{Failure, Step, Table, end_of},
+    hlr::HlrCore,
     net,
     office::{from_cbor, to_cbor},
 };
@@ -40,6 +40,28 @@ pub(crate) trait Core: Send + Sync {
 
     /// The highest epoch that it has under this SUPI or must not take any more.
     fn epoch(&self, supi: &Supi, step: &mut Step<'_>) -> impl Future<Output = Result<u32, Failure>> + Send;
+}
+
+/// The core networks that this server knows.
+pub(crate) enum CoreNetwork {
+    Table(TableCore),
+    Hlr(Box<HlrCore>),
+}
+
+impl Core for CoreNetwork {
+    async fn answer(&self, question: &Question, step: &mut Step<'_>) -> Result<Option<Answer>, Failure> {
+        match self {
+            Self::Table(core) => core.answer(question, step).await,
+            Self::Hlr(core) => core.answer(question, step).await,
+        }
+    }
+
+    async fn epoch(&self, supi: &Supi, step: &mut Step<'_>) -> Result<u32, Failure> {
+        match self {
+            Self::Table(core) => core.epoch(supi, step).await,
+            Self::Hlr(core) => core.epoch(supi, step).await,
+        }
+    }
 }
 
 /// A row of the table.

@@ -34,7 +34,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     AgreementKey, BACKEND,
-    core_network::{Core, MANAGEMENT_FIELD, TableCore},
+    core_network::{Core, CoreNetwork, MANAGEMENT_FIELD},
     database::{Database, Failure, Step, Table, end_of},
     metrics::{Metrics, log},
     net,
@@ -53,13 +53,13 @@ pub(crate) struct Office {
     policy: Policy,
     mode: Previous,
     activation: Activation,
-    pub(crate) core: TableCore,
+    pub(crate) core: CoreNetwork,
     metrics: Arc<Metrics>,
 }
 
 impl Office {
     /// Systems that know this many devices of the test maker.
-    pub(crate) fn new(devices: u32, mode: Previous, core: TableCore, metrics: Arc<Metrics>) -> Result<Self, Error> {
+    pub(crate) fn new(devices: u32, mode: Previous, core: CoreNetwork, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let root = Anchor::from_certificate(identities::maker_root(), Role::Device, Domain::Test)?.id(&BACKEND);
         let names = (1..=devices).map(net::device_name);
         let ids = names.map(|name| Ok(DeviceId::new(root.first_chunk().copied(), name?)));

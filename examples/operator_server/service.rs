@@ -38,6 +38,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BACKEND, Keys,
+    core_network::CoreNetwork,
     database::{Database, Failure, Step, Table},
     metrics::{Metrics, count, log},
     net::{self, SystemRandom},
@@ -440,7 +441,9 @@ impl Service {
         failed: Option<(&[u8; 16], &[u8; 14])>,
         step: &mut Step<'_>,
     ) -> Result<Response, Failure> {
-        let Some((challenge, xres)) = self.office.core.challenge(supi, failed, step).await? else {
+        // With a core that is elsewhere a device attaches there.
+        let CoreNetwork::Table(core) = &self.office.core else { return Ok(Response::empty(ResponseType::NotFound)) };
+        let Some((challenge, xres)) = core.challenge(supi, failed, step).await? else {
             return Ok(Response::empty(ResponseType::Forbidden));
         };
         let hash = BACKEND.sha256(&[&challenge.rand, &xres]);
@@ -465,7 +468,9 @@ impl Service {
                 if !row.attached {
                     row.attached = true;
                     step.put(Table::Sessions, id, to_cbor(&row)?).await?;
-                    self.office.core.attached(&supi, &mut step).await?;
+                    if let CoreNetwork::Table(core) = &self.office.core {
+                        core.attached(&supi, &mut step).await?;
+                    }
                     let metrics = Arc::clone(&self.metrics);
                     step.when_landed(move || count(&metrics.attached));
                 }

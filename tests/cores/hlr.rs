@@ -16,7 +16,7 @@ use std::{
 use remote_provisioning::{
     cores::{
         Core, Entry, answer,
-        osmo_hlr::{OsmoHlr, Statement, TABLE, Value},
+        osmo_hlr::{OsmoHlr, Statement, TABLE},
     },
     credential::ServiceProfile,
     crypto::rustcrypto::RustCrypto,
@@ -24,7 +24,9 @@ use remote_provisioning::{
     identity::Supi,
     provisioning::{Answer, Question},
 };
-use rusqlite::{Connection, params_from_iter, types::ToSqlOutput};
+use rusqlite::Connection;
+
+use crate::sqlite;
 
 /// What the subscribers of these tests may use.
 pub(crate) fn adapter(profile: &ServiceProfile) -> OsmoHlr<'_> {
@@ -84,32 +86,11 @@ impl Database {
 
     /// Runs statements in their order; what the reading one read.
     pub(crate) fn run(&self, steps: &[Statement]) -> rusqlite::Result<Vec<Entry>> {
-        let outcome = self.run_each(steps);
-        if outcome.is_err() && !self.connection.is_autocommit() {
-            self.connection.execute_batch("ROLLBACK")?;
-        }
-        outcome
+        sqlite::run(&self.connection, steps)
     }
 
-    fn run_each(&self, steps: &[Statement]) -> rusqlite::Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        for Statement { sql, parameters } in steps {
-            let mut statement = self.connection.prepare(sql)?;
-            let parameters = params_from_iter(parameters.iter().map(|value| match value {
-                Value::Integer(number) => ToSqlOutput::from(*number),
-                Value::Text(text) => ToSqlOutput::from(text.as_str()),
-            }));
-            if statement.column_count() == 0 {
-                statement.execute(parameters)?;
-                continue;
-            }
-            let mut rows = statement.query(parameters)?;
-            while let Some(row) = rows.next()? {
-                let (supi, k): (String, Option<String>) = (row.get(0)?, row.get(3)?);
-                entries.push(Entry::new(&supi, row.get(1)?, row.get(2)?, k.as_deref()).unwrap());
-            }
-        }
-        Ok(entries)
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.0.join("hlr.db")
     }
 
     /// Answers a question about the core.

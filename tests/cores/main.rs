@@ -2,7 +2,8 @@
 //!
 //! `shapes` holds the documents against what the cores' own tools write. `model` lets random questions fall on the adapters
 //! and on `sim::home`, which must agree, also where steps broke off in the middle. `attach` runs a real osmo-hlr: the crate's
-//! own machines provision a device into its database, and it attaches.
+//! own machines provision a device into its database, and it attaches. `served` does the same with the example server and
+//! the example device, as processes.
 //!
 //! Without osmo-hlr its part says so and passes. Where the environment has `REQUIRE_OSMO_HLR`, as in CI, it fails.
 #![allow(
@@ -12,18 +13,27 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core,
     clippy::unwrap_used,
     reason = "a test that panics has found something"
 )]
 
+#[path = "../../examples/device_client/file_store.rs"]
+mod file_store;
 #[path = "../lab/mod.rs"]
 mod lab;
+#[path = "../real/chaos/processes.rs"]
+#[allow(dead_code, reason = "the rest is for `chaos`")]
+mod processes;
+#[path = "../../examples/operator_server/sqlite.rs"]
+mod sqlite;
 
 mod attach;
 mod gsup;
 mod hlr;
 mod model;
 mod mongo;
+mod served;
 mod shapes;
 
 use remote_provisioning::{

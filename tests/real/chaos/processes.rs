@@ -1,6 +1,7 @@
 //! Servers and devices, as processes.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File, OpenOptions},
     io::{BufRead, BufReader},
     net::{SocketAddr, UdpSocket},
@@ -68,6 +69,8 @@ pub(crate) struct Server {
     pub(crate) calm: u32,
     /// Whether another K gets a SUPI of its own.
     mode: &'static str,
+    /// The database of an osmo-hlr that is its core network.
+    core: Option<PathBuf>,
     address: SocketAddr,
     log: PathBuf,
     running: Option<Running>,
@@ -75,9 +78,20 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(folder: &Folder, name: &str, database: &str, supis: u32, mode: &'static str) -> Self {
+        Self::with_core(folder, name, database, (supis, mode), None)
+    }
+
+    pub(crate) fn with_core(
+        folder: &Folder,
+        name: &str,
+        database: &str,
+        (supis, mode): (u32, &'static str),
+        core: Option<PathBuf>,
+    ) -> Self {
         let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let log = folder.path().join(format!("server-{name}.log"));
-        let mut server = Self { database: database.to_owned(), supis, calm: 200, mode, address, log, running: None };
+        let mut server =
+            Self { database: database.to_owned(), supis, calm: 200, mode, core, address, log, running: None };
         server.start();
         server
     }
@@ -92,6 +106,7 @@ impl Server {
         command.args(["--listen", &self.address.to_string(), "--database", &self.database, "--devices", "200"]);
         command.args(["--supis", &self.supis.to_string(), "--calm", &self.calm.to_string(), "--mode", self.mode]);
         command.args(["--metrics", "1"]);
+        command.args(self.core.iter().flat_map(|file| [OsStr::new("--core"), file.as_os_str()]));
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

@@ -25,6 +25,7 @@
 #[cfg(feature = "aws-lc-rs")]
 pub mod aws_lc;
 mod check;
+mod hedged;
 #[cfg(feature = "rustcrypto")]
 pub mod rustcrypto;
 
@@ -34,7 +35,10 @@ use core::{any::Any, fmt};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-pub use self::check::{Broken, check};
+pub use self::{
+    check::{Broken, check},
+    hedged::Hedged,
+};
 use crate::error::{Backend, Misbehaved, Untrusted};
 
 /// Bytes of a SHA-256 hash.
@@ -131,7 +135,7 @@ impl Aead {
 /// A random source fit for keys.
 pub trait Rng {
     /// Fills `out`. Output that repeats after a restart or across devices gives away every session key; seed it from
-    /// hardware.
+    /// hardware, and where that is in doubt put it behind [`Hedged`].
     ///
     /// # Errors
     /// [`Backend::Random`] if the source cannot deliver.

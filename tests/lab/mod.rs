@@ -162,6 +162,8 @@ impl KeyStore for Keys {
 
 /// Both sides' worlds.
 pub(crate) struct Lab {
+    /// Both machines'.
+    pub(crate) crypto: &'static dyn Crypto,
     pub(crate) now: Millis,
     pub(crate) rng: Source,
     pub(crate) store: Store,
@@ -206,6 +208,7 @@ impl Lab {
         let mut home = Home::laboratory().unwrap();
         home.policy = Policy::without_evidence("bench").unwrap();
         Self {
+            crypto: &RustCrypto,
             now: Millis(1_000),
             rng: Source { seeded: SeededRng::new(seed), good_for: None },
             store: Store { memory: MemoryStore::new(), good_for: None },
@@ -273,7 +276,7 @@ impl Lab {
 
     pub(crate) fn platform(&mut self) -> Platform<'_> {
         Platform {
-            crypto: &RustCrypto,
+            crypto: self.crypto,
             rng: &mut self.rng,
             keys: &self.device_keys,
             anchors: &self.device_anchors,
@@ -289,7 +292,7 @@ impl Lab {
 
     pub(crate) fn desk(&mut self) -> Desk<'_> {
         Desk {
-            crypto: &RustCrypto,
+            crypto: self.crypto,
             rng: &mut self.rng,
             keys: &self.operator_keys,
             storage: &self.storage,

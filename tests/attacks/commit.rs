@@ -1,0 +1,176 @@
+//! 37 to 42: power cuts, old memories, lost words, and a core that others write to.
+
+use remote_provisioning::{
+    credential::{Previous, Secrets},
+    crypto::Secret,
+    error::Backend,
+    provisioning::{
+        Answer, Question,
+        campaign::{Campaign, Next, Outcome as Called, Pace},
+        device::{attach_failed, in_use},
+        log::What,
+        message::Operation,
+        question::CoreCredential,
+        watch::Alarm,
+    },
+    sim::fleet::{self, Setup, Summary},
+    store::{Commit, Slot, SlotChange, SubscriptionStore},
+    time::Millis,
+};
+
+use super::*;
+use crate::lab::stopped;
+
+/// Attack: everything fails where it can: power, links, servers, databases, backups.
+/// Oracle: a fleet agrees in the end, with its operators, on who has what; and nobody was without service who had it.
+#[test]
+fn attack_37_crash_anywhere() {
+    let run =
+        |seed| fleet::run(seed, &Setup::default(), &mut |_, _| {}).unwrap_or_else(|violation| panic!("{violation}"));
+    let all = (3_700..3_712).map(run).fold(Summary::default(), Summary::and);
+    assert!(all.power_cuts > 30 && all.crashes > 20 && all.restores > 0 && all.lost > 200 && all.injected > 30);
+    assert!(all.completed > 80 && all.attaches > 150);
+}
+
+/// Attack: power goes within a write; later, bits of the new credential turn.
+/// Oracle: the old credential is there and works; a damaged one answers nothing, and its turn goes to the old one.
+#[test]
+fn attack_38_torn_and_rotten_slots() {
+    for writes in 0..4 {
+        let mut lab = subscriber(38);
+        lab.goal = Goal::Rekey;
+        lab.store.good_for = Some(writes);
+        let _ = if writes == 0 { lab.start().map(|_| ()) } else { lab.run() };
+        lab.power_cut();
+        lab.store.good_for = None;
+        assert!(is_served(&mut lab), "{writes}");
+        for _ in 0..2 {
+            if lab.held().unwrap().0.id.epoch == 1 || !lab.held().unwrap().1 || lab.kept().0 {
+                assert_eq!(lab.run(), Ok(()), "{writes}");
+            }
+        }
+        assert!(is_served(&mut lab) && lab.held().unwrap().0.id.epoch > 1, "{writes}");
+    }
+    let mut lab = subscriber(38);
+    let (old, _) = lab.held().unwrap();
+    lab.goal = Goal::Rekey;
+    lab.session(7);
+    let (mut content, record) = (lab.store.slot(Slot::B).unwrap().unwrap(), lab.store.record().unwrap().unwrap());
+    let at = content.bytes().windows(2).position(|head| head == [4, 0x50]).unwrap() + 2;
+    content.bytes_mut()[at] ^= 1;
+    lab.store.commit(Commit { slots: &[SlotChange::Write(Slot::B, &content)], record: &record }).unwrap();
+    let challenge = lab.home.challenge(&lab.held().unwrap().0.id.supi, &mut lab.rng).unwrap().challenge;
+    assert_eq!(authenticate(&challenge, &mut lab.store, &mut SoftUsim).err(), Some(Backend::Usim.into()));
+    for _ in 0..3 {
+        attach_failed(&mut lab.store).unwrap();
+    }
+    assert_eq!(in_use(&lab.store).unwrap(), Some(old));
+    assert!(is_served(&mut lab));
+}
+
+/// Attack: the whole flash is set back to an image from before, whichever.
+/// Oracle: the operator notices at the next contact, and issues nothing.
+#[test]
+fn attack_39_flash_set_back() {
+    for messages in [1, 4, 5, 8] {
+        let mut lab = subscriber(39);
+        lab.goal = Goal::Rekey;
+        lab.session(messages);
+        let image = lab.store.memory.durable_copy();
+        while lab.held().unwrap().0.id.epoch == 1 || lab.kept().0 {
+            assert_eq!(lab.run(), Ok(()), "{messages}");
+        }
+        let offers = lab.logged().iter().filter(|entry| **entry == "offered").count();
+        lab.store.memory = image;
+        assert_eq!(lab.run(), refused(Code::Quarantined), "{messages}");
+        let last = lab.home.entries().last().map(|entry| entry.what);
+        let Some(What::Quarantined { alarm, .. }) = last else { panic!("no alarm: {messages}") };
+        assert!(matches!(alarm, Alarm::Counter | Alarm::State), "{messages}");
+        assert_eq!(lab.logged().iter().filter(|entry| **entry == "offered").count(), offers, "{messages}");
+    }
+}
+
+/// Attack: somebody lets no `confirm` through, so that the operator has to go on with a key that it wants to be rid of.
+/// Oracle: the device is served all the time, the operator sees what is open and who is silent, and one contact ends it.
+#[test]
+fn attack_40_confirm_suppressed_for_ever() {
+    let mut lab = subscriber(40);
+    lab.home.mode = Previous::Shared;
+    let pace = Pace { at_once: 1, interval: 0, patience: 1_000, failures: 9 };
+    let mut campaign = Campaign::new(Operation::Rekey, ["meter".to_owned()], pace).unwrap();
+    assert_eq!(campaign.next(Millis(0)), Next::Call("meter".into()));
+    lab.goal = Goal::Rekey;
+    lab.session(7);
+    for _ in 0..20 {
+        let mut session = lab.session(1);
+        lab.step(&mut session).unwrap();
+        lab.step(&mut session).unwrap();
+        lab.power_cut();
+        assert!(is_served(&mut lab));
+    }
+    assert!(lab.account().open().is_some(), "open, and listed as such");
+    campaign.next(Millis(1_000));
+    assert_eq!(campaign.failed(), [("meter".into(), Called::Silent)], "the alarm");
+    assert_eq!(lab.run(), Ok(()));
+    assert!(lab.account().open().is_none() && is_served(&mut lab));
+}
+
+/// Attack: a server is restored to where it does not know any more what was confirmed.
+/// Oracle: it learns that from what the device has signed, and issues nothing over it.
+#[test]
+fn attack_41_restored_server() {
+    for keep in [0, 1] {
+        let mut lab = subscriber(41);
+        let (held, _) = lab.held().unwrap();
+        assert_eq!(lab.logged(), ["offered", "confirmed"]);
+        lab.home.restore(keep);
+        let _ = lab.go(Goal::Query);
+        assert_eq!(lab.go(Goal::Query), Ok(()), "{keep}");
+        let account = lab.account();
+        let active = account.active().unwrap();
+        assert_eq!((active.supi.as_str(), active.epoch), (held.id.supi.as_str(), held.id.epoch), "{keep}");
+        assert_eq!(lab.logged().iter().filter(|entry| **entry == "offered").count(), keep, "{keep}");
+        assert!(is_served(&mut lab) && lab.home.subscribers().count() == 1, "{keep}");
+    }
+}
+
+/// Attack: while a session waits for the core, another one, or a person, writes to the same entry; or a write comes twice.
+/// Oracle: the late write is a conflict; the entry and its sequence number stay as they are.
+#[test]
+fn attack_42_core_edited_in_between() {
+    let mut lab = Lab::new(42);
+    let (mut late, open) = stopped(&mut lab, "core");
+    lab.stopping = None;
+    assert_eq!(lab.run(), Ok(()));
+    let held = lab.assert_complete();
+    let answer = lab.home.answer(open);
+    assert!(matches!(answer, Answer::CoreReady(Err(Code::Conflict))));
+    lab.answer(&mut late.operator, answer).unwrap();
+    assert_eq!(lab.serve(&mut late.operator).finished, [Err(Error::Declined(Code::Conflict))]);
+    lab.attach(&held);
+    // The same write again, after the number has moved on.
+    let mut lab = Lab::voucher_last(42);
+    let (mut session, open) = stopped(&mut lab, "core");
+    lab.stopping = None;
+    let Question::PutIntoCore(credential) = open else { panic!("not asked") };
+    let secrets = &credential.secrets;
+    let copy = |secret: &Secret<16>| Secret::from_slice(secret.bytes()).unwrap();
+    let again = CoreCredential {
+        secrets: Secrets { k: copy(&secrets.k), opc: copy(&secrets.opc), sqn: secrets.sqn },
+        profile: credential.profile.clone(),
+        ..*credential
+    };
+    let answer = lab.home.answer(Question::PutIntoCore(credential));
+    lab.answer(&mut session.operator, answer).unwrap();
+    let sent = lab.serve(&mut session.operator).sent;
+    session.messages.extend(sent);
+    while session.messages.len() < 6 {
+        lab.step(&mut session).unwrap();
+    }
+    lab.step(&mut session).unwrap();
+    for _ in 0..3 {
+        assert!(is_served(&mut lab));
+    }
+    assert!(matches!(lab.home.answer(Question::PutIntoCore(Box::new(again))), Answer::CoreReady(Ok(()))));
+    assert!(is_served(&mut lab), "its number was not set back");
+}

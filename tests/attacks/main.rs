@@ -1,9 +1,9 @@
 //! Sixty attacks, by number: each is played against the real machines, and the test that has its number says what must come
 //! of it. It fails when the defence is taken out.
 //!
-//! Not here, because nobody can play them against a library:
-//! - 43, a core that was written in part: the order of the writes is the operator's system's. What stands instead: the machine
-//!   reads back what it cannot be sure of (`tests/lifecycle/two_phase.rs`).
+//! Not here:
+//! - 43, a core that was written in part: that is played against the adapters, `tests/cores/model.rs`, which break off after
+//!   any step; and the machine reads back what it cannot be sure of (`tests/lifecycle/two_phase.rs`).
 //! - 47, power analysis of Milenage: a property of hardware. What stands instead: [`credential::Usim`] keeps K in a secure
 //!   element, and a re-key takes four round trips.
 //! - 51, recorded now and decrypted later: version 1 has no KEM, and no second input to K that could be changed. What stands

@@ -23,7 +23,7 @@ use coap_lite::{CoapOption, MessageClass, MessageType, Packet, RequestType, Resp
 use remote_provisioning::{
     crypto::{Crypto, Secret},
     edhoc::{self, OwnCredential, Seal},
-    error::Error,
+    error::{Error, Misuse},
     framing::{
         Progress, Reassembler,
         coap::{Block, BlockSize, block},
@@ -191,7 +191,9 @@ impl Service {
         // Until the device has shown that it receives, it gets at most three times what it sent.
         let mut budget = Budget::new();
         budget.heard(bytes.len());
-        if request.get_first_option(CoapOption::Unknown(net::ECHO)).is_some() || path.first() != Some(&net::PROVISION) {
+        let receives = self.shows_address(&request, &payload, from);
+        // Who knows the name of a session has read it there.
+        if receives || matches!(&*path, [SESSION | CHALLENGE, _]) {
             budget.routable();
         }
         let size = wanted.map_or(BlockSize::MAX, |block| block.size);
@@ -200,7 +202,7 @@ impl Service {
 
         let mut response = Err(Failure::Overtaken);
         for _ in 0..ATTEMPTS {
-            response = self.serve(method, &path, &request, &payload, wanted, from).await;
+            response = self.serve(method, &path, &payload, wanted, (from, receives)).await;
             if !matches!(response, Err(Failure::Overtaken)) {
                 break;
             }
@@ -223,14 +225,18 @@ impl Service {
         &self,
         method: RequestType,
         path: &[&str],
-        request: &Packet,
         payload: &[u8],
         wanted: Option<Block>,
-        from: SocketAddr,
+        (from, receives): (SocketAddr, bool),
     ) -> Result<Response, Failure> {
         let mut step = self.database.step();
         match (method, path) {
-            (RequestType::Post, [net::PROVISION]) => self.begin(request, payload, from, step).await,
+            (RequestType::Post, [net::PROVISION]) if !receives && self.is_busy()? => {
+                count(&self.metrics.echoes);
+                let echo = Some(self.baker()?.bake(from.to_string().as_bytes(), payload, Self::calendar()).to_vec());
+                Ok(Response { echo, ..Response::empty(ResponseType::Unauthorized) })
+            }
+            (RequestType::Post, [net::PROVISION]) => self.begin(payload, step).await,
             (RequestType::Post, [SESSION, id]) => match wanted {
                 Some(block) if block.number > 0 => Self::more(id, step).await,
                 _ => self.go_on(id, payload, step).await,
@@ -243,7 +249,8 @@ impl Service {
                 step.land(true).await.map(|()| response)
             }
             (RequestType::Post, [CHALLENGE, id]) => self.attach_answer(id, payload, step).await,
-            (RequestType::Get, [net::METRICS]) => {
+            // Nobody else's business, and far more than three times the request.
+            (RequestType::Get, [net::METRICS]) if from.ip().is_loopback() => {
                 Ok(Response::new(ResponseType::Content, self.metrics.line().into_bytes()))
             }
             _ => Ok(Response::empty(ResponseType::NotFound)),
@@ -277,17 +284,7 @@ impl Service {
     // ------------------------------------------------------------------------------------------ provisioning
 
     /// message_1.
-    async fn begin(
-        &self,
-        request: &Packet,
-        message: &[u8],
-        from: SocketAddr,
-        mut step: Step<'_>,
-    ) -> Result<Response, Failure> {
-        if let Some(cookie) = self.challenge_address(request, message, from)? {
-            count(&self.metrics.echoes);
-            return Ok(Response { echo: Some(cookie), ..Response::empty(ResponseType::Unauthorized) });
-        }
+    async fn begin(&self, message: &[u8], mut step: Step<'_>) -> Result<Response, Failure> {
         let mut operator = Operator::new(self.config.clone());
         let gone = self.go(&mut operator, message, &mut step).await?;
         let Some(answer) = gone.answer else { return Ok(Response::empty(ResponseType::BadRequest)) };
@@ -303,28 +300,31 @@ impl Service {
         Ok(Response { location, ..Response::new(ResponseType::Created, answer) })
     }
 
-    /// A cookie for a device that has still to show that it receives, while there is much to do.
-    fn challenge_address(
-        &self,
-        request: &Packet,
-        message: &[u8],
-        from: SocketAddr,
-    ) -> Result<Option<Vec<u8>>, Failure> {
+    /// Whether more sessions have begun in this second than a server takes from strangers.
+    fn is_busy(&self) -> Result<bool, Failure> {
         let date = net::today().0;
         let mut pace = self.pace.lock().map_err(|_| Failure::Broken("a thread has panicked".into()))?;
         *pace = if pace.0 == date { (date, pace.1 + 1) } else { (date, 1) };
-        if pace.1 <= self.calm {
-            return Ok(None);
-        }
-        drop(pace);
-        // By the calendar, because the servers share it, and none of their own.
-        let now = Millis(date.saturating_mul(1_000));
-        let (baker, address) = (Baker::new(&self.cookie_key, COOKIE_LIFETIME)?, from.to_string());
+        Ok(pace.1 > self.calm)
+    }
+
+    /// Whether the request has a cookie that was made for this message and this address.
+    fn shows_address(&self, request: &Packet, message: &[u8], from: SocketAddr) -> bool {
         let shown = request.get_first_option(CoapOption::Unknown(net::ECHO));
-        Ok(match shown {
-            Some(cookie) if baker.check(cookie, address.as_bytes(), message, now).is_ok() => None,
-            _ => Some(baker.bake(address.as_bytes(), message, now).to_vec()),
-        })
+        let check = |cookie: &Vec<u8>| {
+            let baker = self.baker().ok()?;
+            baker.check(cookie, from.to_string().as_bytes(), message, Self::calendar()).ok()
+        };
+        shown.and_then(check).is_some()
+    }
+
+    fn baker(&self) -> Result<Baker<'_>, Misuse> {
+        Baker::new(&self.cookie_key, COOKIE_LIFETIME)
+    }
+
+    /// What cookies go by: the servers share the calendar, and no other clock.
+    fn calendar() -> Millis {
+        Millis(net::today().0.saturating_mul(1_000))
     }
 
     /// Any other message of a session.

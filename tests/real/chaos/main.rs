@@ -27,6 +27,7 @@ mod audit;
 mod file_store;
 mod postgres;
 mod processes;
+mod stranger;
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},

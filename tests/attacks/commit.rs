@@ -32,6 +32,14 @@ fn attack_37_crash_anywhere() {
     assert!(all.completed > 80 && all.attaches > 150);
 }
 
+/// A bit of K turns.
+fn rot(lab: &mut Lab, slot: Slot) {
+    let (mut content, record) = (lab.store.slot(slot).unwrap().unwrap(), lab.store.record().unwrap().unwrap());
+    let at = content.bytes().windows(2).position(|head| head == [4, 0x50]).unwrap() + 2;
+    content.bytes_mut()[at] ^= 1;
+    lab.store.commit(Commit { slots: &[SlotChange::Write(slot, &content)], record: &record }).unwrap();
+}
+
 /// Attack: power goes within a write; later, bits of the new credential turn.
 /// Oracle: the old credential is there and works; a damaged one answers nothing, and its turn goes to the old one.
 #[test]
@@ -51,14 +59,26 @@ fn attack_38_torn_and_rotten_slots() {
         }
         assert!(is_served(&mut lab) && lab.held().unwrap().0.id.epoch > 1, "{writes}");
     }
+    // Under one SUPI the other slot answers, if the core has its key.
+    let mut lab = subscriber(38);
+    lab.home.mode = Previous::Shared;
+    lab.goal = Goal::Rekey;
+    lab.session(6);
+    let supi = lab.held().unwrap().0.id.supi;
+    let challenge = lab.home.challenge(&supi, &mut lab.rng).unwrap().challenge;
+    rot(&mut lab, Slot::A);
+    let answer = authenticate(&challenge, &mut lab.store, &mut SoftUsim);
+    assert!(matches!(answer, Ok(Aka::Success(_))), "{answer:?}");
+    rot(&mut lab, Slot::B);
+    let challenge = lab.home.challenge(&supi, &mut lab.rng).unwrap().challenge;
+    assert_eq!(authenticate(&challenge, &mut lab.store, &mut SoftUsim).err(), Some(Backend::Usim.into()));
+
+    // Under two, the device falls back.
     let mut lab = subscriber(38);
     let (old, _) = lab.held().unwrap();
     lab.goal = Goal::Rekey;
     lab.session(7);
-    let (mut content, record) = (lab.store.slot(Slot::B).unwrap().unwrap(), lab.store.record().unwrap().unwrap());
-    let at = content.bytes().windows(2).position(|head| head == [4, 0x50]).unwrap() + 2;
-    content.bytes_mut()[at] ^= 1;
-    lab.store.commit(Commit { slots: &[SlotChange::Write(Slot::B, &content)], record: &record }).unwrap();
+    rot(&mut lab, Slot::B);
     let challenge = lab.home.challenge(&lab.held().unwrap().0.id.supi, &mut lab.rng).unwrap().challenge;
     assert_eq!(authenticate(&challenge, &mut lab.store, &mut SoftUsim).err(), Some(Backend::Usim.into()));
     for _ in 0..3 {

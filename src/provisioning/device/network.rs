@@ -49,7 +49,8 @@ pub fn attach_failed(subscriptions: &mut dyn SubscriptionStore) -> Result<(), Ba
 /// durable before the answer is returned.
 ///
 /// # Errors
-/// [`Misuse::NotNow`] without a subscription; [`Backend`].
+/// [`Misuse::NotNow`] without a subscription; [`Backend`]. A slot that the USIM cannot use any more is no reason not to try the
+/// other one: the error is returned if that one does not answer either.
 pub fn authenticate(
     challenge: &Challenge,
     subscriptions: &mut dyn SubscriptionStore,
@@ -57,9 +58,16 @@ pub fn authenticate(
 ) -> Result<Answer, Error> {
     let durable = Durable::load(subscriptions)?;
     let mut refused = Err(Misuse::NotNow("the device has no subscription").into());
+    let mut damaged = None;
     for held in durable.answering() {
         let content: SecretBytes = subscriptions.slot(held.slot)?.ok_or(Backend::Store)?;
-        let (answer, content) = usim.authenticate(held.slot, &content, challenge)?;
+        let (answer, content) = match usim.authenticate(held.slot, &content, challenge) {
+            Ok(answered) => answered,
+            Err(error) => {
+                damaged = Some(error);
+                continue;
+            }
+        };
         if let Some(content) = content {
             durable.commit(&[SlotChange::Write(held.slot, &content)], subscriptions)?;
         }
@@ -68,5 +76,5 @@ pub fn authenticate(
         }
         refused = Ok(answer);
     }
-    refused
+    damaged.map_or(refused, |error| Err(error.into()))
 }

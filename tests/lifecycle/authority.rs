@@ -362,9 +362,17 @@ fn a_recipient_that_revokes_what_is_only_prepared_leaves_the_donors_credential_a
         assert_eq!((lab.held(), slots(&lab)), (Some((old, true)), 1), "{messages}");
         assert_eq!((lab.home.subscribers().count(), lab.account().standing()), (0, Standing::Revoked), "{messages}");
         assert_eq!(lab.go(Goal::Transfer), refused(Code::Revoked), "{messages}");
-        back(&mut lab, donor);
+        let recipient = back(&mut lab, donor);
         lab.attach(&old);
         assert_eq!(lab.go(Goal::Query), Ok(()), "{messages}");
+        // And it may change its mind again.
+        back(&mut lab, recipient);
+        let task = Task::reinstate(&lab.device_id(), &lab.account()).unwrap();
+        lab.carry_out(task).unwrap();
+        assert_eq!(lab.go(Goal::Transfer), Ok(()), "{messages}");
+        let (new, complete) = lab.held().unwrap();
+        assert!(complete && new != old, "{messages}");
+        lab.attach(&new);
     }
 }
 

@@ -36,7 +36,8 @@
 //! | an operator back-end engineer | a transport, a database, a core network | [`Operator`] and its [`Question`](provisioning::Question)s; [`cores`] for those about the core network |
 //! | anyone with a SIM problem | K, OPc, RAND | [`aka`] |
 //!
-//! [`embedding`] has both sides in fifty lines each, for a program of your own.
+//! [`manual::embedding`] has both sides in fifty lines each, for a program of your own; [`manual::assurance`] what was done to
+//! attack this crate, [`manual::cost`] what a provisioning costs.
 //!
 //! Nothing in here has a clock, a socket, a file, a thread or a random source: time and randomness are arguments, storage
 //! and trust are traits or questions to you. `no_std` + `alloc`.
@@ -153,7 +154,6 @@ pub mod cose;
 pub mod credential;
 pub mod crypto;
 pub mod edhoc;
-pub mod embedding;
 pub mod error;
 #[cfg(seeded_faults)]
 pub mod fault;
@@ -161,6 +161,7 @@ pub mod fault;
 mod fault;
 pub mod framing;
 pub mod identity;
+pub mod manual;
 pub mod provisioning;
 #[cfg(feature = "sim")]
 pub mod sim;

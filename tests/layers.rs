@@ -19,7 +19,7 @@ const RANKS: [&[&str]; 7] = [
     &["trust", "attestation", "credential"],
     &["edhoc", "authority"],
     &["provisioning"],
-    &["sim", "cores", "embedding"],
+    &["sim", "cores", "manual"],
 ];
 
 fn rank(room: &str) -> Option<usize> {

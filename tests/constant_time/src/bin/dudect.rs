@@ -68,12 +68,14 @@ fn compare(runner: &mut CtRunner, _: &mut BenchRng) {
 
 /// K and OPc.
 fn vectors(runner: &mut CtRunner, set: impl Fn([u8; 32]) -> Box<dyn AlgorithmSet>) {
-    let mut keys = Keys::default();
     for (class, set) in samples(|rng| {
         let (class, k) = bytes(rng);
         (class, set(k))
     }) {
-        runner.run_one(class, || black_box(set.f1_to_f5(&[1; 16], Sqn::default(), [0x80, 0], &mut keys)));
+        runner.run_one(class, || {
+            let mut keys = Keys::default();
+            black_box(set.f1_to_f5(&[1; 16], Sqn::default(), [0x80, 0], &mut keys))
+        });
     }
 }
 
@@ -113,16 +115,20 @@ fn autn_check(runner: &mut CtRunner, _: &mut BenchRng) {
     for (class, [m0, m1, m2, m3, m4, m5, m6, m7]) in samples(|rng| wrong(mac_a, rng)) {
         let autn = [s0, s1, s2, s3, s4, s5, f0, f1, m0, m1, m2, m3, m4, m5, m6, m7];
         let challenge = Challenge { rand: genuine.rand, autn };
-        let mut array = SqnArray::new(Profile::default());
-        runner.run_one(class, || black_box(authenticate(&set, &mut array, &challenge)));
+        runner.run_one(class, || {
+            let mut array = SqnArray::new(Profile::default());
+            black_box(authenticate(&set, &mut array, &challenge))
+        });
     }
 }
 
 /// The slot of SQN: the first or the last one.
 fn sqn_slot(runner: &mut CtRunner, _: &mut BenchRng) {
     for (class, low) in samples(|rng| if rng.chance(0.5) { (Class::Left, 0x20) } else { (Class::Right, 0x3f) }) {
-        let mut array = SqnArray::new(Profile::default());
-        runner.run_one(class, || black_box(array.accept(Sqn::from_bytes([0, 0, 0, 0, 0, black_box(low)]))));
+        runner.run_one(class, || {
+            let mut array = SqnArray::new(Profile::default());
+            black_box(array.accept(Sqn::from_bytes([0, 0, 0, 0, 0, black_box(low)])))
+        });
     }
 }
 
@@ -133,8 +139,11 @@ fn record_open(runner: &mut CtRunner, _: &mut BenchRng) {
     let (text, tag) = sealed.split_at(64);
     let tag: [u8; 16] = tag.try_into().expect("16 bytes");
     for (class, tag) in samples(|rng| wrong(tag, rng)) {
-        let mut record = [text, &tag].concat();
-        runner.run_one(class, || RustCrypto.open(Aead::A256Gcm, &[1; 32], &[2; 12], b"aad", &mut record));
+        let record = [text, &tag].concat();
+        runner.run_one(class, || {
+            let mut record = record.clone();
+            RustCrypto.open(Aead::A256Gcm, &[1; 32], &[2; 12], b"aad", &mut record)
+        });
     }
 }
 

@@ -140,6 +140,8 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+// Beyond what Cargo.toml denies everywhere: a test may do both.
+#![deny(clippy::string_slice, clippy::unreachable)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;

@@ -173,28 +173,22 @@ impl fmt::Debug for SecretText {
     }
 }
 
+/// Hexadecimal digits, in a time that does not depend on them: K is among them.
 fn push_hex(text: &mut String, bytes: &[u8]) {
     for byte in bytes {
-        for nibble in [byte >> 4, byte & 0xf] {
-            text.push(char::from_digit(nibble.into(), 16).unwrap_or_default());
-        }
+        let mut digits = [0; 2];
+        // Cannot fail: there is room for both.
+        text.push_str(base16ct::lower::encode_str(&[*byte], &mut digits).unwrap_or_default());
     }
 }
 
-/// K as any of these cores keeps it.
+/// K as any of these cores keeps it, in digits of either case.
 fn unhex(digits: &str) -> Result<Secret<16>, Backend> {
     let mut k = Secret::zeroed();
-    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
-    if pairs.len() != k.bytes().len() || !rest.is_empty() {
-        return Err(Backend::Store);
+    match base16ct::mixed::decode(digits, k.bytes_mut()) {
+        Ok(bytes) if bytes.len() == 16 => Ok(k),
+        _ => Err(Backend::Store),
     }
-    for (byte, pair) in k.bytes_mut().iter_mut().zip(pairs) {
-        let pair = core::str::from_utf8(pair).map_err(|_| Backend::Store)?;
-        // It would take a sign as well.
-        let digits = pair.bytes().all(|digit| digit.is_ascii_hexdigit());
-        *byte = u8::from_str_radix(pair, 16).ok().filter(|_| digits).ok_or(Backend::Store)?;
-    }
-    Ok(k)
 }
 
 /// An SQN as a number.

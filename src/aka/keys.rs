@@ -32,7 +32,10 @@ use sha2::Sha256;
 
 use super::{Challenge, Keys};
 use crate::{
-    crypto::Secret,
+    crypto::{
+        Secret,
+        sweep::{HASHES, swept},
+    },
     error::{Backend, Malformed, Misuse},
     identity::Plmn,
 };
@@ -272,16 +275,18 @@ pub(super) fn block<const N: usize>(parts: [&[u8]; N]) -> Secret<64> {
 
 /// The generic key derivation function (TS 33.220 §B.2). Each parameter has passed [`short`], or is short by its type.
 pub(super) fn kdf(key: &Secret<64>, fc: u8, parameters: &[&[u8]]) -> Secret<32> {
-    let mut mac = Hmac::<Sha256>::new(key.bytes().into());
-    mac.update(&[fc]);
-    for parameter in parameters {
-        let [.., high, low] = parameter.len().to_be_bytes();
-        mac.update(parameter);
-        mac.update(&[high, low]);
-    }
-    let mut out = Secret::zeroed();
-    mac.finalize_into(out.bytes_mut().into());
-    out
+    swept::<HASHES, _>(|| {
+        let mut mac = Hmac::<Sha256>::new(key.bytes().into());
+        mac.update(&[fc]);
+        for parameter in parameters {
+            let [.., high, low] = parameter.len().to_be_bytes();
+            mac.update(parameter);
+            mac.update(&[high, low]);
+        }
+        let mut out = Secret::zeroed();
+        mac.finalize_into(out.bytes_mut().into());
+        out
+    })
 }
 
 /// A step further down: under the key above.

@@ -39,7 +39,10 @@ pub use subscriber::{Card, Subscriber};
 pub use tuak::Tuak;
 
 use crate::{
-    crypto::{Secret, equal},
+    crypto::{
+        Secret, equal,
+        sweep::{BLOCKS, swept},
+    },
     error::{Misuse, Untrusted},
 };
 
@@ -151,15 +154,6 @@ impl Output {
     }
 }
 
-/// In constant time.
-impl PartialEq for Output {
-    fn eq(&self, other: &Self) -> bool {
-        equal(self.bytes(), other.bytes())
-    }
-}
-
-impl Eq for Output {}
-
 impl fmt::Debug for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Output(..)")
@@ -222,11 +216,13 @@ pub enum Answer {
 /// their difference.
 pub fn vector(set: &(impl AlgorithmSet + ?Sized), rand: &[u8; 16], sqn: Sqn, management_field: Amf) -> Box<Vector> {
     let mut vector = Box::new(Vector::zeroed());
-    vector_into(set, rand, sqn, management_field, &mut vector);
+    swept::<BLOCKS, _>(|| vector_into(set, rand, sqn, management_field, &mut vector));
     vector
 }
 
-/// [`vector()`] in place, without allocating: for an AuC that makes many.
+/// [`vector()`] in place, without allocating: for an AuC that makes many. The stack is not overwritten after each, as it is
+/// there; optimised code leaves nothing of K on it, and other code may leave round keys (see
+/// [`assurance`](crate::manual::assurance)).
 #[inline]
 pub fn vector_into(
     set: &(impl AlgorithmSet + ?Sized),
@@ -280,20 +276,22 @@ pub fn vectors<'a, S: AlgorithmSet + ?Sized + 'a>(
 /// MAC-A first, then SQN: `array` changes only on [`Answer::Success`], and only a holder of K learns from the answer
 /// where it stands. Make it durable before the answer leaves; what was not stored will be accepted again.
 pub fn authenticate(set: &(impl AlgorithmSet + ?Sized), array: &mut SqnArray, challenge: &Challenge) -> Answer {
-    let (concealed, management_field, mac_a) = challenge.parts();
-    let mut keys = Box::<Keys>::default();
-    let (sqn, xmac_a) = set.f5_to_f1(&challenge.rand, &concealed, management_field, &mut keys);
+    swept::<BLOCKS, _>(|| {
+        let (concealed, management_field, mac_a) = challenge.parts();
+        let mut keys = Box::<Keys>::default();
+        let (sqn, xmac_a) = set.f5_to_f1(&challenge.rand, &concealed, management_field, &mut keys);
 
-    if !equal(&mac_a, &xmac_a) {
-        return Answer::MacFailure;
-    }
-    if array.accept(sqn) {
-        return Answer::Success(keys);
-    }
+        if !equal(&mac_a, &xmac_a) {
+            return Answer::MacFailure;
+        }
+        if array.accept(sqn) {
+            return Answer::Success(keys);
+        }
 
-    let ([s0, s1, s2, s3, s4, s5], mac_s) = set.f1_star_and_f5_star(&challenge.rand, array.highest());
-    let [m0, m1, m2, m3, m4, m5, m6, m7] = mac_s;
-    Answer::SyncFailure { auts: [s0, s1, s2, s3, s4, s5, m0, m1, m2, m3, m4, m5, m6, m7] }
+        let ([s0, s1, s2, s3, s4, s5], mac_s) = set.f1_star_and_f5_star(&challenge.rand, array.highest());
+        let [m0, m1, m2, m3, m4, m5, m6, m7] = mac_s;
+        Answer::SyncFailure { auts: [s0, s1, s2, s3, s4, s5, m0, m1, m2, m3, m4, m5, m6, m7] }
+    })
 }
 
 /// Network side: takes SQN_MS from the AUTS that answered `rand` (TS 33.102 §6.3.5).
@@ -305,7 +303,7 @@ pub fn authenticate(set: &(impl AlgorithmSet + ?Sized), array: &mut SqnArray, ch
 /// [`Untrusted::Authentication`] if MAC-S is wrong. Then the network's number stays as it is.
 pub fn resynchronise(set: &(impl AlgorithmSet + ?Sized), rand: &[u8; 16], auts: &[u8; 14]) -> Result<Sqn, Untrusted> {
     let [s0, s1, s2, s3, s4, s5, mac_s @ ..] = *auts;
-    let (sqn_ms, xmac_s) = set.f5_star_and_f1_star(rand, &[s0, s1, s2, s3, s4, s5], &mac_s);
+    let (sqn_ms, xmac_s) = swept::<BLOCKS, _>(|| set.f5_star_and_f1_star(rand, &[s0, s1, s2, s3, s4, s5], &mac_s));
     if equal(&mac_s, &xmac_s) { Ok(sqn_ms) } else { Err(Untrusted::Authentication) }
 }
 

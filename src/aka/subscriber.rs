@@ -27,7 +27,10 @@ use arrayvec::ArrayVec;
 
 use super::{AMF_RESYNC, AlgorithmSet, Amf, Answer, Challenge, Ind, Keys, Sqn, SqnArray, Vector, keys, sqn::Profile};
 use crate::{
-    crypto::equal,
+    crypto::{
+        equal,
+        sweep::{BLOCKS, swept},
+    },
     error::{Backend, Misuse, Untrusted},
 };
 
@@ -139,7 +142,7 @@ impl<S: AlgorithmSet> Subscriber<S> {
         now: u64,
     ) -> Result<Box<Vector>, Misuse> {
         let mut vector = Box::new(Vector::zeroed());
-        self.vector_into(rand, ind, management_field, now, &mut vector)?;
+        swept::<BLOCKS, _>(|| self.vector_into(rand, ind, management_field, now, &mut vector))?;
         Ok(vector)
     }
 
@@ -214,7 +217,7 @@ impl<S> fmt::Debug for Subscriber<S> {
 /// What binds numbers to K, to who stores them, and to how they are read.
 fn tag(set: &impl AlgorithmSet, role: &[u8], profile: &Profile, numbers: &[u8]) -> [u8; TAG_LEN] {
     let mut of_rand = Box::<Keys>::default();
-    set.f1_to_f5(&RAND, Sqn::default(), AMF_RESYNC, &mut of_rand);
+    swept::<BLOCKS, _>(|| set.f1_to_f5(&RAND, Sqn::default(), AMF_RESYNC, &mut of_rand));
     let bits = profile.ind_bits().to_be_bytes();
     keys::last_half(&keys::kdf(&keys::ck_ik(&of_rand), FC, &[role, &bits, numbers]))
 }

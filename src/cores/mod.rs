@@ -54,7 +54,7 @@ use zeroize::Zeroizing;
 use crate::{
     aka::{Ind, Sqn, sqn::Profile},
     credential::{Algorithm, fingerprint},
-    crypto::{Crypto, Hash, Secret},
+    crypto::{Crypto, Hash, Secret, equal},
     error::{Backend, Code},
     identity::Supi,
     provisioning::{
@@ -140,19 +140,26 @@ pub fn answer(question: &Question, read: Result<&[Entry], Code>, crypto: &dyn Cr
 
 /// The same K in the same epoch; anything else stays as it is.
 fn has(entry: Option<&Entry>, credential: &CoreCredential) -> Result<(), Code> {
-    let same = |entry: &Entry| entry.epoch == credential.epoch && entry.k.as_ref() == Some(&credential.secrets.k);
+    let k = credential.secrets.k.bytes();
+    let same =
+        |entry: &Entry| entry.epoch == credential.epoch && entry.k.as_ref().is_some_and(|held| equal(held.bytes(), k));
     if entry.is_some_and(same) { Ok(()) } else { Err(Code::Conflict) }
 }
 
-/// Text that has K in it, or may: wiped on drop.
+/// Text that has K in it, or may: wiped on drop. It cannot be printed or compared by accident.
 pub struct SecretText(Zeroizing<String>);
 
 impl SecretText {
-    /// Most bytes that any text of this module has: none grows above it, so none leaves a copy behind.
+    /// Most bytes that any statement or document of this module has: none grows above it, so none leaves a copy behind.
     pub const MAX_LEN: usize = 4096;
 
     fn new() -> Self {
-        Self(Zeroizing::new(String::with_capacity(Self::MAX_LEN)))
+        Self::with_room(Self::MAX_LEN)
+    }
+
+    /// For up to this many bytes.
+    fn with_room(len: usize) -> Self {
+        Self(Zeroizing::new(String::with_capacity(len)))
     }
 
     fn hex(bytes: &[u8]) -> Self {

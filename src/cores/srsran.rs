@@ -12,11 +12,10 @@
 use alloc::string::String;
 use core::fmt::Write;
 
-use zeroize::Zeroizing;
-
-use super::{milenage_only, next, push_hex, unhex};
+use super::{SecretText, milenage_only, next, push_hex, unhex};
 use crate::{
     aka::Amf,
+    crypto::equal,
     error::Code,
     identity::Supi,
     provisioning::question::{CoreCredential, UpTo},
@@ -29,7 +28,7 @@ const COLUMNS: usize = 10;
 /// # Errors
 /// [`Code::Conflict`] if the file has a higher epoch, or another K in this one, or a row under this IMSI that is not of
 /// here; else as [`Core::steps`](super::Core::steps).
-pub fn put(file: &str, credential: &CoreCredential, amf: Amf, qci: u8) -> Result<Zeroizing<String>, Code> {
+pub fn put(file: &str, credential: &CoreCredential, amf: Amf, qci: u8) -> Result<SecretText, Code> {
     milenage_only(credential.algorithm)?;
     let sqn = next(credential.secrets.sqn)?;
     let imsi = imsi(&credential.supi);
@@ -37,26 +36,29 @@ pub fn put(file: &str, credential: &CoreCredential, amf: Amf, qci: u8) -> Result
         let held = epoch(row).ok_or(Code::Conflict)?;
         let k = row.split(',').nth(3).and_then(|k| unhex(k).ok());
         match held {
-            _ if held == credential.epoch && k.as_ref() == Some(&credential.secrets.k) => return Ok(copy(file, 0)),
+            _ if held == credential.epoch && k.is_some_and(|k| equal(k.bytes(), credential.secrets.k.bytes())) => {
+                return Ok(copy(file, 0));
+            }
             _ if held >= credential.epoch => return Err(Code::Conflict),
             _ => {}
         }
     }
     let mut text = without(file, &imsi, 256);
     // Writing to a string does not fail.
-    let _ = write!(text, "epoch-{},mil,{imsi},", credential.epoch);
-    push_hex(&mut text, credential.secrets.k.bytes());
-    text.push_str(",opc,");
+    let row = &mut text.0;
+    let _ = write!(row, "epoch-{},mil,{imsi},", credential.epoch);
+    push_hex(row, credential.secrets.k.bytes());
+    row.push_str(",opc,");
     for value in [&credential.secrets.opc.bytes()[..], &amf, &sqn.to_bytes()] {
-        push_hex(&mut text, value);
-        text.push(',');
+        push_hex(row, value);
+        row.push(',');
     }
-    let _ = writeln!(text, "{qci},dynamic");
+    let _ = writeln!(row, "{qci},dynamic");
     Ok(text)
 }
 
 /// The file without what it has under this SUPI up to this epoch.
-pub fn remove(file: &str, what: &UpTo) -> Zeroizing<String> {
+pub fn remove(file: &str, what: &UpTo) -> SecretText {
     let imsi = imsi(&what.supi);
     let held = file.lines().find(|row| is_of(row, &imsi)).and_then(epoch);
     if held.is_some_and(|held| held <= what.epoch) { without(file, &imsi, 0) } else { copy(file, 0) }
@@ -79,17 +81,17 @@ fn epoch(row: &str) -> Option<u32> {
 }
 
 /// All of it in memory that is wiped, with room for `more` bytes so that it does not move.
-fn copy(file: &str, more: usize) -> Zeroizing<String> {
-    let mut text = Zeroizing::new(String::with_capacity(file.len().saturating_add(more)));
-    text.push_str(file);
+fn copy(file: &str, more: usize) -> SecretText {
+    let mut text = SecretText::with_room(file.len().saturating_add(more));
+    text.0.push_str(file);
     text
 }
 
-fn without(file: &str, imsi: &str, more: usize) -> Zeroizing<String> {
-    let mut text = Zeroizing::new(String::with_capacity(file.len().saturating_add(more).saturating_add(1)));
+fn without(file: &str, imsi: &str, more: usize) -> SecretText {
+    let mut text = SecretText::with_room(file.len().saturating_add(more).saturating_add(1));
     for row in file.lines().filter(|row| !is_of(row, imsi)) {
-        text.push_str(row);
-        text.push('\n');
+        text.0.push_str(row);
+        text.0.push('\n');
     }
     text
 }

@@ -16,7 +16,8 @@
 //! EDHOC's suites 0 and 1, in the shipped ones behind the feature `x25519`.
 //!
 //! Secrets are [`Secret`] and [`SecretBytes`]: heap-held so that moving the owner moves a pointer and leaves no copy on
-//! the stack, filled in place, wiped on drop, compared in constant time, and silent in `Debug`.
+//! the stack, filled in place, wiped on drop, and silent in `Debug`. No type that holds a secret has `==`: what is compared
+//! is bytes, and all such comparing goes through [`equal`].
 //!
 //! Two backends are shipped: `rustcrypto` for every machine, and `aws_lc` for servers, in assembler and three to
 //! four times as fast (features `rustcrypto` and `aws-lc-rs`). One of your own implements [`Crypto`] and can be held against
@@ -28,6 +29,7 @@ mod check;
 mod hedged;
 #[cfg(feature = "rustcrypto")]
 pub mod rustcrypto;
+pub(crate) mod sweep;
 
 use alloc::{boxed::Box, vec::Vec};
 use core::{any::Any, fmt};
@@ -366,6 +368,32 @@ impl fmt::Debug for PublicKey {
 }
 
 /// `N` secret bytes on the heap.
+///
+/// It cannot be compared, printed or serialised by accident:
+///
+/// ```compile_fail,E0369
+/// # use remote_provisioning::crypto::Secret;
+/// let same = Secret::<16>::zeroed() == Secret::zeroed();
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use remote_provisioning::crypto::Secret;
+/// let shown = format!("{}", Secret::<16>::zeroed());
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use remote_provisioning::crypto::Secret;
+/// let bytes: Vec<u8> = Vec::new();
+/// let written = ciborium::into_writer(&Secret::<16>::zeroed(), bytes);
+/// ```
+///
+/// ```
+/// use remote_provisioning::crypto::{Secret, equal};
+///
+/// let (one, other) = (Secret::<16>::zeroed(), Secret::<16>::zeroed());
+/// assert!(equal(one.bytes(), other.bytes()));
+/// assert_eq!(format!("{one:?}"), "Secret<16>(..)");
+/// ```
 pub struct Secret<const N: usize>(Box<[u8; N]>);
 
 impl<const N: usize> Secret<N> {
@@ -405,14 +433,6 @@ impl<const N: usize> Drop for Secret<N> {
 }
 
 impl<const N: usize> zeroize::ZeroizeOnDrop for Secret<N> {}
-
-impl<const N: usize> PartialEq for Secret<N> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.as_slice().ct_eq(other.0.as_slice()).into()
-    }
-}
-
-impl<const N: usize> Eq for Secret<N> {}
 
 impl<const N: usize> fmt::Debug for Secret<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -458,14 +478,6 @@ impl Drop for SecretBytes {
 
 impl zeroize::ZeroizeOnDrop for SecretBytes {}
 
-impl PartialEq for SecretBytes {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.as_slice().ct_eq(other.0.as_slice()).into()
-    }
-}
-
-impl Eq for SecretBytes {}
-
 impl fmt::Debug for SecretBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretBytes(..)")
@@ -477,14 +489,16 @@ pub struct EphemeralKey {
     group: Group,
     private: SecretBytes,
     public: Box<[u8]>,
-    native: Option<Box<dyn Any + Send + Sync>>,
+    /// `()` where there is none: nothing in it is left undefined, so that no bytes of whatever was there before, perhaps of
+    /// the scalar, travel with it.
+    native: Box<dyn Any + Send + Sync>,
 }
 
 impl EphemeralKey {
     /// For backends: the private half as bytes of the backend's choosing (a scalar, the number of a slot) and the public
     /// one as it goes on the wire.
-    pub const fn from_parts(group: Group, private: SecretBytes, public: Box<[u8]>) -> Self {
-        Self { group, private, public, native: None }
+    pub fn from_parts(group: Group, private: SecretBytes, public: Box<[u8]>) -> Self {
+        Self { group, private, public, native: Box::new(()) }
     }
 
     /// For backends whose library has a type of its own for a private key: keeps it, so that the bytes need not be read in
@@ -492,7 +506,7 @@ impl EphemeralKey {
     /// is without it.
     #[must_use]
     pub fn with_native(self, native: Box<dyn Any + Send + Sync>) -> Self {
-        Self { native: Some(native), ..self }
+        Self { native, ..self }
     }
 
     /// The group that it is of.
@@ -512,7 +526,7 @@ impl EphemeralKey {
 
     /// For backends: what [`EphemeralKey::with_native`] was given, if it was a `T`.
     pub fn native<T: 'static>(&self) -> Option<&T> {
-        self.native.as_ref().and_then(|native| native.downcast_ref())
+        self.native.downcast_ref()
     }
 }
 
@@ -523,6 +537,10 @@ impl fmt::Debug for EphemeralKey {
 }
 
 /// Whether two byte strings are equal, in a time that depends on their lengths only.
+///
+/// The one place where keys, MACs and answers to challenges are compared. The secret types have no `==`, because one that takes
+/// the shorter way out is easily written and hard to see: on x86 an `==` over eight bytes is one instruction, and over nine it
+/// is not.
 pub fn equal(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).into()
 }

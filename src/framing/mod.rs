@@ -78,21 +78,26 @@ pub use self::fragment::{HEAD_LEN, MAX_FRAGMENTS, MIN_FRAGMENT, Packet, Piece, P
 use hmac::{Hmac, KeyInit, Mac, digest::FixedOutput};
 use sha2::Sha256;
 
-use crate::crypto::Secret;
+use crate::crypto::{
+    Secret,
+    sweep::{HASHES, swept},
+};
 
 /// Bytes of a tag that this side checks itself: nobody can try out more than one in a packet.
 const TAG_LEN: usize = 16;
 
 /// The first 16 bytes of HMAC-SHA-256 over the concatenation of `parts`.
 fn mac(key: &Secret<32>, parts: &[&[u8]]) -> [u8; TAG_LEN] {
-    // A key filled up to a block of the hash (RFC 2104 §2).
-    let mut block = Secret::<64>::zeroed();
-    for (to, from) in block.bytes_mut().iter_mut().zip(key.bytes()) {
-        *to = *from;
-    }
-    let mut mac = Hmac::<Sha256>::new(block.bytes().into());
-    parts.iter().for_each(|part| mac.update(part));
-    let hash: [u8; 32] = mac.finalize_fixed().into();
-    let [tag @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = hash;
-    tag
+    swept::<HASHES, _>(|| {
+        // A key filled up to a block of the hash (RFC 2104 §2).
+        let mut block = Secret::<64>::zeroed();
+        for (to, from) in block.bytes_mut().iter_mut().zip(key.bytes()) {
+            *to = *from;
+        }
+        let mut mac = Hmac::<Sha256>::new(block.bytes().into());
+        parts.iter().for_each(|part| mac.update(part));
+        let hash: [u8; 32] = mac.finalize_fixed().into();
+        let [tag @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = hash;
+        tag
+    })
 }

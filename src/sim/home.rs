@@ -18,7 +18,7 @@ use crate::{
     attestation::{MemoryEndorsements, Policy, TokenVerifier},
     authority::{Granter, Permit, grant},
     credential::{self, Activation, HomeKey, Previous, Secrets, ServiceProfile, StorageKey, SuciData, Txn},
-    crypto::{Agreement, Hash, PublicKey, Rng, Secret, rustcrypto::RustCrypto},
+    crypto::{Agreement, Hash, PublicKey, Rng, Secret, equal, rustcrypto::RustCrypto},
     error::{Backend, Code, Error},
     identity::{DeviceId, PeerName, Supi},
     provisioning::{
@@ -306,7 +306,11 @@ impl Home {
     fn put_into_core(&mut self, credential: CoreCredential) -> Result<(), Code> {
         let withdrawn = self.withdrawn.get(&credential.supi).copied().unwrap_or_default();
         match self.core.get(&credential.supi) {
-            Some(held) if held.epoch == credential.epoch && held.secrets.k == credential.secrets.k => Ok(()),
+            Some(held)
+                if held.epoch == credential.epoch && equal(held.secrets.k.bytes(), credential.secrets.k.bytes()) =>
+            {
+                Ok(())
+            }
             Some(held) if held.epoch >= credential.epoch => Err(Code::Conflict),
             _ if withdrawn >= credential.epoch => Err(Code::Conflict),
             _ => {

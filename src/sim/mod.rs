@@ -25,7 +25,7 @@ use crate::{
     aka::{self, Vector},
     attestation::Attester,
     credential::{SoftUsim, StorageKey},
-    crypto::{Hash, Rng, rustcrypto::RustCrypto},
+    crypto::{Hash, Rng, equal, rustcrypto::RustCrypto},
     edhoc::OwnCredential,
     error::{Backend, Error, Refused, Result},
     identity::{Domain, Role, Supi},
@@ -550,7 +550,7 @@ impl World {
     pub fn attach(&mut self, supi: &Supi) -> Result<Box<Vector>> {
         let vector = self.home.challenge(supi, &mut self.rng)?;
         match device::authenticate(&vector.challenge, &mut self.store, &mut SoftUsim)? {
-            aka::Answer::Success(keys) if keys.res == vector.keys.res => Ok(vector),
+            aka::Answer::Success(keys) if equal(keys.res.bytes(), vector.keys.res.bytes()) => Ok(vector),
             _ => Err(crate::error::Untrusted::Authentication.into()),
         }
     }

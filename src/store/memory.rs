@@ -29,6 +29,7 @@ mod keys {
         crypto::{
             HASH_LEN, KeyKind, PublicKey, Secret, Signature,
             rustcrypto::{self, HAS_X25519},
+            sweep::{POINTS, swept},
         },
         error::Backend,
         store::{KeyId, KeyStore},
@@ -79,17 +80,19 @@ mod keys {
         /// [`Backend::Key`] if a P-256 scalar is zero or not below the group order, or this build does not have the
         /// kind; then nothing was changed.
         pub fn insert_kind(&mut self, key: KeyId, kind: KeyKind, private: &[u8; 32]) -> Result<(), Backend> {
-            let held = match kind {
-                KeyKind::P256 => Key::P256(SigningKey::from_bytes(private.into()).map_err(|_| Backend::Key)?),
-                KeyKind::X25519 if HAS_X25519 => Key::X25519 {
-                    private: Secret::from_slice(private)?,
-                    public: PublicKey::from_checked_x25519(&rustcrypto::public_x25519(private)),
-                },
-                #[cfg(feature = "x25519")]
-                KeyKind::Ed25519 => Key::Ed25519(ed25519_dalek::SigningKey::from_bytes(private)),
-                _ => return Err(Backend::Key),
-            };
-            self.keys.insert(key, Box::new(held));
+            let held = swept::<POINTS, _>(|| {
+                Ok(Box::new(match kind {
+                    KeyKind::P256 => Key::P256(SigningKey::from_bytes(private.into()).map_err(|_| Backend::Key)?),
+                    KeyKind::X25519 if HAS_X25519 => Key::X25519 {
+                        private: Secret::from_slice(private)?,
+                        public: PublicKey::from_checked_x25519(&rustcrypto::public_x25519(private)),
+                    },
+                    #[cfg(feature = "x25519")]
+                    KeyKind::Ed25519 => Key::Ed25519(ed25519_dalek::SigningKey::from_bytes(private)),
+                    _ => return Err(Backend::Key),
+                }))
+            })?;
+            self.keys.insert(key, held);
             Ok(())
         }
 
@@ -109,7 +112,8 @@ mod keys {
         }
 
         fn sign(&self, key: KeyId, message: &[u8]) -> Result<Signature, Backend> {
-            match self.get(key)? {
+            let key = self.get(key)?;
+            swept::<POINTS, _>(|| match key {
                 Key::P256(key) => {
                     let signature: ecdsa::Signature = key.try_sign(message).map_err(|_| Backend::Key)?;
                     Ok(signature.to_bytes().into())
@@ -117,17 +121,18 @@ mod keys {
                 #[cfg(feature = "x25519")]
                 Key::Ed25519(key) => Ok(key.try_sign(message).map_err(|_| Backend::Key)?.to_bytes()),
                 Key::X25519 { .. } => Err(Backend::Key),
-            }
+            })
         }
 
         fn agree(&self, key: KeyId, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend> {
-            let agreed = match (self.get(key)?, peer.kind()) {
+            let key = self.get(key)?;
+            let agreed = swept::<POINTS, _>(|| match (key, peer.kind()) {
                 (Key::P256(key), KeyKind::P256) => rustcrypto::agree(key.as_nonzero_scalar(), peer, shared),
                 (Key::X25519 { private, .. }, KeyKind::X25519) => {
                     rustcrypto::exchange_x25519(private.bytes(), peer.bytes(), shared)
                 }
                 _ => None,
-            };
+            });
             agreed.ok_or(Backend::Key)
         }
     }

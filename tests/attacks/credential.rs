@@ -19,8 +19,8 @@ use remote_provisioning::{
     time::Millis,
 };
 
-use super::{watched::*, *};
-use crate::lab::stopped;
+use super::*;
+use crate::lab::{double::Recording, stopped};
 
 const AMF: [u8; 2] = [0x80, 0];
 const RAND: [u8; 16] = [0xa5; 16];
@@ -181,14 +181,14 @@ fn attack_48_database_of_keys_stolen() {
 fn attack_49_op_leaks() {
     const OP: [u8; 16] = [0xcd; 16];
     let mut lab = Lab::voucher_last(49);
-    lab.crypto = &Watched;
-    take_sealed();
+    let recording = Recording::new();
+    lab.crypto = recording;
     let (k, opc, messages) = secrets_of(&mut lab);
     let k = Secret::from_slice(&k).unwrap();
     let made = remote_provisioning::aka::milenage::opc(&k, &Secret::from_slice(&OP).unwrap());
     assert_eq!(*made.bytes(), opc, "that is the OP");
     let entries: Vec<_> = lab.home.entries().map(|entry| entry.to_cbor().unwrap()).collect();
-    let sealed: Vec<_> = take_sealed().into_iter().map(|sealed| sealed.text).collect();
+    let sealed: Vec<_> = recording.watch.take().sealed.into_iter().map(|sealed| sealed.text).collect();
     let device = [content(&lab, Slot::A).bytes().to_vec(), lab.store.record().unwrap().unwrap()];
     for bytes in messages.iter().chain(&entries).chain(&sealed).chain(&device) {
         assert!(!contains(bytes, &OP[..8]));
@@ -201,11 +201,11 @@ fn attack_49_op_leaks() {
 #[test]
 fn attack_50_k_taken_in_transit() {
     let mut lab = Lab::voucher_last(50);
-    lab.crypto = &Watched;
-    take_sealed();
+    let recording = Recording::new();
+    lab.crypto = recording;
     let (k, _, messages) = secrets_of(&mut lab);
     assert!(contains(content(&lab, Slot::A).bytes(), &k), "that is the K");
-    let sealed = take_sealed();
+    let sealed = recording.watch.take().sealed;
     assert!(messages.iter().all(|message| !contains(message, &k[..8]) && !contains(message, &k[8..])));
     let with_k: Vec<_> = sealed.iter().filter(|sealed| contains(&sealed.text, &k)).collect();
     let [wrapped] = with_k[..] else { panic!("{} texts with K in them", with_k.len()) };

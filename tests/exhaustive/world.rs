@@ -700,7 +700,7 @@ impl World {
             if let Some(vector) = world.challenge(&held.id.supi) {
                 let answer = authenticate(&vector.challenge, &mut memory, &mut SoftUsim);
                 if let Ok(Aka::Success(keys)) = &answer
-                    && keys.res == vector.keys.res
+                    && keys.res.bytes() == vector.keys.res.bytes()
                 {
                     let again = authenticate(&vector.challenge, &mut memory, &mut SoftUsim);
                     return match again {

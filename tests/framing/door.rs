@@ -1,11 +1,9 @@
 //! An operator under load, through the machines: a cookie first, and nothing kept; at most three times what was heard.
 
 use remote_provisioning::{
-    crypto::{
-        Aead, Crypto, EphemeralKey, Group, HASH_LEN, Hash, KeyKind, PublicKey, Rng, Secret, rustcrypto::RustCrypto,
-    },
+    crypto::{Secret, rustcrypto::RustCrypto},
     edhoc::{Suite, error_message, read_error, responder},
-    error::{Backend, Error, Misbehaved, Misuse, Refused, Result, Untrusted},
+    error::{Backend, Error, Misbehaved, Misuse, Refused},
     framing::cookie::{Baker, Budget, COOKIE_LEN},
     identity::Domain,
     provisioning::{
@@ -16,7 +14,11 @@ use remote_provisioning::{
     wire,
 };
 
-use crate::lab::{Lab, from_device};
+use crate::lab::{
+    Lab,
+    double::{Double, Op, Watch},
+    from_device,
+};
 
 const ADDRESS: &[u8] = b"\xc0\x00\x02\x01\x16\x33";
 const LIFETIME: u64 = 60_000;
@@ -28,42 +30,10 @@ fn key(byte: u8) -> Secret<32> {
 /// No Diffie-Hellman, no signature, nothing but hashes: what a stranger may cost.
 struct HashesOnly;
 
-impl Crypto for HashesOnly {
-    fn sha256(&self, parts: &[&[u8]]) -> Hash {
-        RustCrypto.sha256(parts)
-    }
-    fn hkdf_extract(&self, _: &[u8], _: &[u8], _: &mut Secret<HASH_LEN>) {
-        panic!("hkdf");
-    }
-    fn hkdf_expand(&self, _: &Secret<HASH_LEN>, _: &[&[u8]], _: &mut [u8]) -> Result<(), Backend> {
-        panic!("hkdf");
-    }
-    fn seal(&self, _: Aead, _: &[u8], _: &[u8], _: &[u8], _: &mut Vec<u8>) -> Result<(), Backend> {
-        panic!("seal");
-    }
-    fn open(&self, _: Aead, _: &[u8], _: &[u8], _: &[u8], _: &mut Vec<u8>) -> Result<(), Untrusted> {
-        panic!("open");
-    }
-    fn point(&self, _: &[u8]) -> Result<PublicKey, Misbehaved> {
-        panic!("point");
-    }
-    fn read_key(&self, _: KeyKind, _: &[u8]) -> Result<PublicKey, Misbehaved> {
-        panic!("read_key");
-    }
-    fn generate(&self, _: Group, _: &mut dyn Rng) -> Result<EphemeralKey, Backend> {
-        panic!("generate");
-    }
-    fn encapsulate(&self, _: Group, _: &[u8], _: &mut dyn Rng, _: &mut Secret<HASH_LEN>) -> Result<EphemeralKey> {
-        panic!("encapsulate");
-    }
-    fn decapsulate(&self, _: &EphemeralKey, _: &[u8], _: &mut Secret<HASH_LEN>) -> Result<()> {
-        panic!("decapsulate");
-    }
-    fn agree(&self, _: &EphemeralKey, _: &PublicKey, _: &mut Secret<HASH_LEN>) -> Result<(), Backend> {
-        panic!("agree");
-    }
-    fn verify(&self, _: &PublicKey, _: &[u8], _: &[u8; 64]) -> Result<(), Untrusted> {
-        panic!("verify");
+impl Watch for HashesOnly {
+    fn before(&self, op: Op) -> Result<(), Backend> {
+        assert_eq!(op, Op::Sha256);
+        Ok(())
     }
 }
 
@@ -71,7 +41,7 @@ impl Crypto for HashesOnly {
 fn door(lab: &Lab, message_1: &[u8], address: &[u8]) -> Result<Option<Vec<u8>>, Error> {
     let key = key(7);
     let baker = Baker::new(&key, LIFETIME).unwrap();
-    turn_away(message_1, &lab.operator_config, &baker, address, lab.now, &HashesOnly)
+    turn_away(message_1, &lab.operator_config, &baker, address, lab.now, &Double::new(HashesOnly))
 }
 
 /// The cookie in the hello of a message_1, its G_X and its concealed name.

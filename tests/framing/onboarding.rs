@@ -252,12 +252,15 @@ impl Access {
 
     fn assert_same_keys(&self) {
         let (device, operator) = (self.device_keys.as_ref().unwrap(), self.operator_keys.as_ref().unwrap());
-        assert_eq!(device.msk(), operator.msk());
-        assert_eq!(device.emsk(), operator.emsk());
-        assert_ne!(device.msk(), device.emsk());
+        assert_eq!(device.msk().bytes(), operator.msk().bytes());
+        assert_eq!(device.emsk().bytes(), operator.emsk().bytes());
+        assert_ne!(device.msk().bytes(), device.emsk().bytes());
         assert_eq!(device.session_id(), operator.session_id());
-        assert_eq!(device.k_ausf().unwrap().secret(), operator.k_ausf().unwrap().secret());
-        assert_eq!(device.k_ausf_from_msk().unwrap().secret(), operator.k_ausf_from_msk().unwrap().secret());
+        assert_eq!(device.k_ausf().unwrap().secret().bytes(), operator.k_ausf().unwrap().secret().bytes());
+        assert_eq!(
+            device.k_ausf_from_msk().unwrap().secret().bytes(),
+            operator.k_ausf_from_msk().unwrap().secret().bytes()
+        );
     }
 }
 
@@ -416,7 +419,8 @@ fn keys_travel_with_a_sealed_session() {
     let mut operator = lab.reopened(&token).unwrap().first_use(true).unwrap();
     lab.step(&mut session).unwrap();
     let (device_keys, operator_keys) = (session.device.take_eap_keys().unwrap(), operator.take_eap_keys().unwrap());
-    assert_eq!((device_keys.msk(), device_keys.emsk()), (operator_keys.msk(), operator_keys.emsk()));
+    assert_eq!(device_keys.msk().bytes(), operator_keys.msk().bytes());
+    assert_eq!(device_keys.emsk().bytes(), operator_keys.emsk().bytes());
     assert_eq!(device_keys.session_id(), operator_keys.session_id());
     from_device(&mut session.device);
     while operator.poll().is_some() {}

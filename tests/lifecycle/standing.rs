@@ -44,7 +44,7 @@ fn attaches(lab: &mut Lab) -> bool {
     let Ok(vector) = lab.home.challenge(&held.id.supi, &mut lab.rng) else { return false };
     let usim = &mut remote_provisioning::credential::SoftUsim;
     let answer = remote_provisioning::provisioning::device::authenticate(&vector.challenge, &mut lab.store, usim);
-    matches!(answer, Ok(remote_provisioning::aka::Answer::Success(keys)) if keys.res == vector.keys.res)
+    matches!(answer, Ok(remote_provisioning::aka::Answer::Success(keys)) if keys.res.bytes() == vector.keys.res.bytes())
 }
 
 fn suspend(lab: &mut Lab) {

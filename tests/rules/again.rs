@@ -4,14 +4,13 @@ use core::cell::RefCell;
 use std::sync::Mutex;
 
 use remote_provisioning::{
-    crypto::{
-        Aead, Crypto, EphemeralKey, Group, HASH_LEN, Hash, PublicKey, Rng, Secret, Signature, rustcrypto::RustCrypto,
-    },
+    crypto::{HASH_LEN, PublicKey, Rng, Secret, Signature, rustcrypto::RustCrypto},
     edhoc::{ConnectionId, EadItem, Method, OwnCredential, Suite, initiator, responder},
-    error::{Backend, Error, Malformed, Misbehaved, Misuse, Untrusted},
+    error::{Backend, Error, Malformed, Misuse},
     store::{KeyId, KeyStore, memory::MemoryKeyStore},
 };
 
+use crate::lab::double::{Double, Op, Watch};
 use crate::run::{Done, Draw, Failed, KEY, METHODS, Repeatable, Step, exported, key_store, with_run};
 
 /// Key store, primitives and random source in one, which fails at one call.
@@ -89,61 +88,17 @@ impl Draw for Faulty {
     }
 }
 
-impl Crypto for Faulty {
-    fn sha256(&self, parts: &[&[u8]]) -> Hash {
-        RustCrypto.sha256(parts)
-    }
-
-    fn hkdf_extract(&self, salt: &[u8], ikm: &[u8], prk: &mut Secret<HASH_LEN>) {
-        RustCrypto.hkdf_extract(salt, ikm, prk);
-    }
-
-    fn hkdf_expand(&self, prk: &Secret<HASH_LEN>, info: &[&[u8]], okm: &mut [u8]) -> Result<(), Backend> {
-        self.call("crypto.hkdf_expand")?;
-        RustCrypto.hkdf_expand(prk, info, okm)
-    }
-
-    fn seal(&self, aead: Aead, key: &[u8], nonce: &[u8], aad: &[u8], text: &mut Vec<u8>) -> Result<(), Backend> {
-        self.call("crypto.seal")?;
-        RustCrypto.seal(aead, key, nonce, aad, text)
-    }
-
-    fn open(&self, aead: Aead, key: &[u8], nonce: &[u8], aad: &[u8], text: &mut Vec<u8>) -> Result<(), Untrusted> {
-        RustCrypto.open(aead, key, nonce, aad, text)
-    }
-
-    fn point(&self, encoded: &[u8]) -> Result<PublicKey, Misbehaved> {
-        RustCrypto.point(encoded)
-    }
-
-    fn generate(&self, group: Group, rng: &mut dyn Rng) -> Result<EphemeralKey, Backend> {
-        self.call("crypto.generate")?;
-        RustCrypto.generate(group, rng)
-    }
-
-    fn encapsulate(
-        &self,
-        group: Group,
-        g_x: &[u8],
-        rng: &mut dyn Rng,
-        shared: &mut Secret<HASH_LEN>,
-    ) -> Result<EphemeralKey, Error> {
-        self.call("crypto.encapsulate")?;
-        RustCrypto.encapsulate(group, g_x, rng, shared)
-    }
-
-    fn decapsulate(&self, key: &EphemeralKey, g_y: &[u8], shared: &mut Secret<HASH_LEN>) -> Result<(), Error> {
-        self.call("crypto.decapsulate")?;
-        RustCrypto.decapsulate(key, g_y, shared)
-    }
-
-    fn agree(&self, key: &EphemeralKey, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend> {
-        self.call("crypto.agree")?;
-        RustCrypto.agree(key, peer, shared)
-    }
-
-    fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> Result<(), Untrusted> {
-        RustCrypto.verify(key, message, signature)
+impl Watch for Faulty {
+    fn before(&self, op: Op) -> Result<(), Backend> {
+        match op {
+            Op::Expand => self.call("crypto.hkdf_expand"),
+            Op::Seal => self.call("crypto.seal"),
+            Op::Generate => self.call("crypto.generate"),
+            Op::Encapsulate => self.call("crypto.encapsulate"),
+            Op::Decapsulate => self.call("crypto.decapsulate"),
+            Op::Agree => self.call("crypto.agree"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -160,7 +115,8 @@ fn fail_once(
     with_run(method, Suite::GCM, |run| {
         let mut run = run;
         let side = if device_fails { &mut run.device } else { &mut run.operator };
-        (side.keys, side.crypto, side.rng) = (&faulty, &faulty, &faulty);
+        let crypto = Double::new(&faulty);
+        (side.keys, side.crypto, side.rng) = (&faulty, &crypto, &faulty);
         run.patience = patience;
         let ended = run.go();
         let came_back = run.came_back.borrow();

@@ -11,6 +11,7 @@ use remote_provisioning::{
     },
 };
 
+use crate::lab::double::Double;
 use crate::run::{
     DEVICE_KID, KEY, METHODS, OPERATOR_KID, Run, Step, anchors, ccs, ccs_with, fails, key_store, look_up, pin, with_run,
 };
@@ -246,7 +247,8 @@ fn a_backend_that_fails_is_no_verdict() {
         run.device.believe = &believe;
         // In reading message_2 one agreement is made; the first candidate needs the second one.
         let faulty = crate::again::Faulty::at(1, Backend::Crypto, &["crypto.agree"]);
-        run.device.crypto = &faulty;
+        let crypto = Double::new(&faulty);
+        run.device.crypto = &crypto;
         assert_eq!(run.end(), fails(Step::Accept2, Backend::Crypto));
         faulty.rearm(1);
         run.patience = 1;

@@ -9,7 +9,10 @@ use hmac::{Hmac, KeyInit, Mac, digest::FixedOutput};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    crypto::{Agreement, Group, Secret},
+    crypto::{
+        Agreement, Group, Secret,
+        sweep::{CIPHERS, HASHES, swept},
+    },
     error::{Backend, Misuse},
 };
 
@@ -49,27 +52,33 @@ impl EciesKeys {
 
     /// AES-128 in CTR mode, the last 32 bits counting: encrypts or decrypts.
     pub(crate) fn apply(&self, text: &mut [u8]) -> Result<(), Backend> {
-        let mut cipher = Ctr32BE::<Aes128>::new_from_slices(self.encryption_key(), self.initial_counter_block())
-            .map_err(|_| Backend::Crypto)?;
-        cipher.try_apply_keystream(text).map_err(|_| Backend::Crypto)
+        swept::<CIPHERS, _>(|| {
+            let mut cipher = Ctr32BE::<Aes128>::new_from_slices(self.encryption_key(), self.initial_counter_block())
+                .map_err(|_| Backend::Crypto)?;
+            cipher.try_apply_keystream(text).map_err(|_| Backend::Crypto)
+        })
     }
 
     /// The tag; SharedInfo2 is empty.
     pub(crate) fn mac(&self, ciphertext: &[u8]) -> Result<[u8; TAG_LEN], Backend> {
-        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(self.mac_key()).map_err(|_| Backend::Crypto)?;
-        mac.update(ciphertext);
-        let mut out = Secret::<32>::zeroed();
-        FixedOutput::finalize_into(mac, out.bytes_mut().into());
-        out.bytes().first_chunk().copied().ok_or(Backend::Crypto)
+        swept::<HASHES, _>(|| {
+            let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(self.mac_key()).map_err(|_| Backend::Crypto)?;
+            mac.update(ciphertext);
+            let mut out = Secret::<32>::zeroed();
+            FixedOutput::finalize_into(mac, out.bytes_mut().into());
+            out.bytes().first_chunk().copied().ok_or(Backend::Crypto)
+        })
     }
 }
 
 /// A block of the ANSI-X9.63-KDF. SUCI needs the first two.
 pub(crate) fn kdf_block(shared: &Secret<32>, counter: u32, ephemeral: &[u8]) -> Secret<32> {
-    let mut out = Secret::zeroed();
-    let hash = Sha256::new().chain_update(shared.bytes()).chain_update(counter.to_be_bytes());
-    Digest::finalize_into(hash.chain_update(ephemeral), out.bytes_mut().into());
-    out
+    swept::<HASHES, _>(|| {
+        let mut out = Secret::zeroed();
+        let hash = Sha256::new().chain_update(shared.bytes()).chain_update(counter.to_be_bytes());
+        Digest::finalize_into(hash.chain_update(ephemeral), out.bytes_mut().into());
+        out
+    })
 }
 
 /// Against a key that says it is on one curve and is on another.

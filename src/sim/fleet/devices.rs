@@ -12,6 +12,7 @@ use crate::{
     aka,
     authority::Grant,
     credential::{ServiceProfile, SoftUsim},
+    crypto::equal,
     error::Error,
     provisioning::{
         Device,
@@ -217,7 +218,7 @@ impl Fleet<'_> {
             if let Some(vector) = vector {
                 let mut ask = || device::authenticate(&vector.challenge, &mut unit.flash, &mut SoftUsim);
                 match ask().map_err(told)? {
-                    aka::Answer::Success(keys) if keys.res == vector.keys.res => {
+                    aka::Answer::Success(keys) if equal(keys.res.bytes(), vector.keys.res.bytes()) => {
                         if let aka::Answer::Success(_) = ask().map_err(told)? {
                             return Err(format!("I4: device {number} takes a challenge twice"));
                         }

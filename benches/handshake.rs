@@ -7,23 +7,22 @@
 //!                         public keys (some 95 in a hundred of the time), hashes, HKDF, AEAD
 //! ```
 //!
-//! Each side is driven with what the other one said in a recorded run. First comes a table with ratios, from runs of both
-//! in turn: the figures to quote. What a backend adds to its library is in `benches/crypto.rs`. Measured is
-//! `[profile.bench]`.
-#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "a benchmark that panics is wrong")]
-
-mod common;
+//! Each side is driven with what the other one said in a recorded run. What a backend adds to its library is in `crypto`.
 
 use core::hint::black_box;
+use std::rc::Rc;
 
-use common::{Backend, Pair, Side};
-use criterion::Criterion;
 use remote_provisioning::{
     crypto::{EphemeralKey, Group, PublicKey, Secret, Signature},
     edhoc::{ConnectionId, Method, Session, Suite, initiator, responder},
     identity::{Domain, Role},
     sim::{IDENTITY, SeededRng, TODAY, identities as ids},
     trust::{self, Candidates, CredentialId, MemoryAnchors},
+};
+
+use crate::{
+    parties::{self, Backend, Pair, Side},
+    row::Row,
 };
 
 const METHODS: [(Method, &str); 4] = [
@@ -33,27 +32,21 @@ const METHODS: [(Method, &str); 4] = [
     (Method::StaticStatic, "method 3"),
 ];
 
-fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
-    let runs: Vec<Run> = common::backends()
-        .into_iter()
-        .flat_map(|backend| {
-            let kids = METHODS.map(|(method, name)| Run::new(backend, method, name, Pair::kids(backend), 0));
-            kids.into_iter().chain([Run::new(backend, Method::SignSign, "chains", Pair::chains(backend), 2)])
-        })
-        .collect();
-    common::head("handshake");
-    for run in &runs {
-        common::row(&format!("{}/initiator", run.name), &|| drop(run.initiator()), &|| run.floor(Role::Device));
-        common::row(&format!("{}/responder", run.name), &|| drop(run.responder()), &|| run.floor(Role::Operator));
-    }
-    for run in &runs {
-        let mut group = criterion.benchmark_group(&run.name);
-        group.bench_function("initiator", |bench| bench.iter(|| run.initiator()));
-        group.bench_function("responder", |bench| bench.iter(|| run.responder()));
-        group.finish();
-    }
-    criterion.final_summary();
+pub(crate) fn rows() -> Vec<Row> {
+    let runs = parties::backends().into_iter().flat_map(|backend| {
+        let kids = METHODS.map(|(method, name)| Run::new(backend, method, name, Pair::kids(backend), 0));
+        kids.into_iter().chain([Run::new(backend, Method::SignSign, "chains", Pair::chains(backend), 2)])
+    });
+    runs.flat_map(|run| {
+        let run = Rc::new(run);
+        let goal = if run.backend.name == "rustcrypto" { 1.03 } else { 1.05 };
+        let row = |side, role, all: fn(&Run) -> Session| {
+            let (name, one, other) = (format!("handshake/{}/{side}", run.name), run.clone(), run.clone());
+            Row::new(name, move || drop(all(&one)), move || other.floor(role)).goal(goal)
+        };
+        [row("initiator", Role::Device, Run::initiator), row("responder", Role::Operator, Run::responder)]
+    })
+    .collect()
 }
 
 struct Run {

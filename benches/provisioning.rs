@@ -1,26 +1,28 @@
-//! What a whole first provisioning costs, per side and backend, and how much of that is its public-key operations.
+//! A whole first provisioning, per side: handshake of method 0 with chains of two, voucher, PSA evidence, package, AKA,
+//! receipt, records, and the log of an operator whose systems are in memory.
 //!
 //! ```text
-//! BACKEND/device, BACKEND/operator     method 0 with chains of two: handshake, voucher, package, AKA, receipt, records
-//! BACKEND/both                         two machines and no link
-//! primitives                           the same public-key operations on the same backend, one after the other
+//! device                   floor: an ephemeral key and a product; three signatures made (message_3, evidence, receipt), four
+//!                          checked (two certificates, message_2, voucher)
+//! operator                 floor: an ephemeral key and a product; one signature made, five checked (two certificates,
+//!                          message_3, evidence, receipt)
+//! operator, issuer known   a certificate less to check
+//! operator, voucher first  a key agreement more: the device's name comes concealed
+//! token sealed, opened     the operator's session while it waits for message_3; floor: HKDF and A256GCM over the same bytes
 //! ```
 //!
-//! The machines follow from seeds, so one side can be driven with what the other one said in a recorded run. First comes a
-//! table with ratios, from runs of both in turn: the figures to quote. Measured is `[profile.bench]`.
-#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "a benchmark that panics is wrong")]
+//! The machines follow from seeds, so one side can be driven with what the other one said in a recorded run.
 
-mod common;
+use core::{cell::RefCell, hint::black_box, mem};
+use std::rc::Rc;
 
-use core::hint::black_box;
-use std::sync::LazyLock;
-
-use common::{Backend, Pair, Side};
-use criterion::{BatchSize, Criterion};
 use remote_provisioning::{
-    attestation::Policy,
+    aka::suci::HomeNetworkKey,
+    attestation::{MemoryEndorsements, Policy, SoftwareAttester},
     credential::{SoftUsim, StorageKey},
-    crypto::{Crypto, Group, PublicKey, Secret, Signature},
+    crypto::{Aead, Agreement, Crypto, Group, PublicKey, Secret, Signature},
+    edhoc::Seal,
+    error,
     identity::Domain,
     provisioning::{
         Desk, Device, Millis, Operator, Platform,
@@ -29,54 +31,113 @@ use remote_provisioning::{
     },
     sim::{IDENTITY, SeededRng, TODAY, home::Home, maker},
     store::memory::MemoryStore,
+    trust::Date,
 };
 
-fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
-    let runs: Vec<Run> = common::backends().into_iter().map(Run::new).collect();
-    common::head("first provisioning");
-    for run in &runs {
-        let name = run.backend.name;
-        // The receipt is signed here and verified there.
-        common::row(&format!("{name}/device"), &|| drop(run.device(MemoryStore::new())), &|| run.floor(2, 4));
-        common::row(&format!("{name}/operator"), &|| drop(run.operator(home())), &|| run.floor(1, 4));
-    }
-    for run in &runs {
-        let mut group = criterion.benchmark_group(run.backend.name);
-        let size = BatchSize::SmallInput;
-        group.bench_function("device", |bench| bench.iter_batched(MemoryStore::new, |store| run.device(store), size));
-        group.bench_function("operator", |bench| bench.iter_batched(home, |home| run.operator(home), size));
-        group.bench_function("both", |bench| {
-            bench.iter_batched(|| (MemoryStore::new(), home()), |(store, home)| run.both(store, home), size);
-        });
-        group.finish();
-    }
-    criterion.final_summary();
+use crate::{
+    parties::{self, Backend, Pair, Replaying, Side},
+    row::Row,
+};
+
+pub(crate) fn rows() -> Vec<Row> {
+    parties::backends().into_iter().flat_map(of).collect()
 }
 
-struct Run {
+fn of(backend: Backend) -> Vec<Row> {
+    let last = Rc::new(Run::new(backend, Pair::chains(backend), false));
+    let first = Rc::new(Run::new(backend, Pair::chains(backend), true));
+    let known = Rc::new(Run::new(backend, Pair::chains(backend).remembering(), false));
+    let name = |what: &str| format!("provisioning/{}/{what}", backend.name);
+    let row = |run: &Rc<Run>, what, all: fn(&Run), floor: fn(&Run)| {
+        let (one, other) = (run.clone(), run.clone());
+        Row::new(name(what), move || all(&one), move || floor(&other))
+    };
+    let goal = if backend.name == "rustcrypto" { 1.09 } else { 1.084 };
+    vec![
+        row(&last, "device", |run| drop(run.device(MemoryStore::new())), |run| run.floor(3, 4)).goal(goal),
+        row(&last, "operator", |run| run.operator(), |run| run.floor(1, 5)).goal(goal),
+        row(&known, "operator, issuer known", |run| run.operator(), |run| run.floor(1, 4)).goal(goal),
+        row(
+            &first,
+            "operator, voucher first",
+            |run| run.operator(),
+            |run| {
+                run.floor(1, 5);
+                let mut shared = Secret::zeroed();
+                run.home_key.agree(black_box(run.home.public_key()), &mut shared).unwrap();
+            },
+        )
+        .goal(goal),
+        row(&last, "token sealed", |run| drop(black_box(run.seal())), |run| run.floor_of_token(false)),
+        row(&last, "token opened", |run| drop(black_box(run.open())), |run| run.floor_of_token(true)),
+    ]
+}
+
+pub(crate) struct Run {
     backend: Backend,
     pair: Pair,
+    /// The device's root of trust.
+    attester: SoftwareAttester<'static>,
+    /// What devices conceal their names under, where the voucher comes first, and what they are read with.
+    home: HomeNetworkKey,
+    home_key: Rc<dyn Agreement>,
+    voucher_first: bool,
     recorded: Vec<Vec<u8>>,
     peer: PublicKey,
     signature: Signature,
+    policy: Policy,
+    voucher: Vec<u8>,
+    /// Goes from one home to the next: to make them costs more than a session.
+    endorsements: RefCell<MemoryEndorsements>,
+    /// A session that waits for message_3, and its token.
+    waiting: Option<Operator>,
+    token: Vec<u8>,
 }
 
 const MESSAGE: [u8; 100] = [7; 100];
 
+/// What tokens are sealed under.
+fn token_key() -> Secret<32> {
+    Secret::from_slice(&[0x70; 32]).unwrap()
+}
+
 impl Run {
-    fn new(backend: Backend) -> Self {
-        let pair = Pair::chains(backend);
+    pub(crate) fn new(backend: Backend, pair: Pair, voucher_first: bool) -> Self {
         let keys = &pair.device.keys;
         let (peer, signature) = (keys.public_key(IDENTITY).unwrap(), keys.sign(IDENTITY, &MESSAGE).unwrap());
-        let mut run = Self { backend, pair, recorded: Vec::new(), peer, signature };
-        run.recorded = run.both(MemoryStore::new(), home());
+        let name = maker::device_name().unwrap();
+        let private = backend.crypto.sha256(&[b"Published test key for attestation of ", name.as_str().as_bytes()]);
+        let keys = Box::leak(Box::new(Replaying::new((backend.keys)(&private))));
+        let report = maker::Attestation::new(&name).unwrap().report;
+        let mut run = Self {
+            backend,
+            pair,
+            attester: SoftwareAttester::new(keys, IDENTITY, Some(report), None).unwrap(),
+            home: maker::home_key().unwrap(),
+            home_key: (backend.agreement)(maker::home_scalar().unwrap()).into(),
+            voucher_first,
+            recorded: Vec::new(),
+            peer,
+            signature,
+            policy: maker::policy().unwrap(),
+            voucher: maker::voucher(&name, &maker::operator_public_key().unwrap()).unwrap(),
+            endorsements: maker::endorsements(&[maker::device_id().unwrap()]).unwrap().into(),
+            waiting: None,
+            token: Vec::new(),
+        };
+        run.recorded = run.both();
+        let mut office = Office::new(&run, run.home());
+        drop(office.take(run.recorded.first().unwrap()));
+        let Office { operator: waiting, home, .. } = office;
+        run.waiting = Some(waiting);
+        run.endorsements.replace(home.endorsements);
+        run.token = run.seal();
         run
     }
 
     /// The messages, the device's and the operator's in turn.
-    fn both(&self, store: MemoryStore, home: Home) -> Vec<Vec<u8>> {
-        let (mut phone, mut office) = (Phone::new(self, store), Office::new(self, home));
+    fn both(&self) -> Vec<Vec<u8>> {
+        let (mut phone, mut office) = (Phone::new(self, MemoryStore::new()), Office::new(self, self.home()));
         let mut messages = vec![phone.start()];
         while let Some(answer) = office.take(messages.last().unwrap()) {
             let next = phone.take(&answer);
@@ -85,6 +146,7 @@ impl Run {
             messages.push(next);
         }
         assert!(phone.finished && office.finished);
+        self.endorsements.replace(office.home.endorsements);
         messages
     }
 
@@ -96,11 +158,48 @@ impl Run {
         phone.store
     }
 
-    fn operator(&self, home: Home) -> Home {
-        let mut office = Office::new(self, home);
+    pub(crate) fn operator(&self) {
+        let mut office = Office::new(self, self.home());
         self.recorded.iter().step_by(2).for_each(|message| drop(office.take(message)));
         assert!(office.finished);
-        office.home
+        self.endorsements.replace(office.home.endorsements);
+    }
+
+    fn seal(&self) -> Vec<u8> {
+        let seal = Seal { key: &token_key(), expires: Date(TODAY.0 + 300) };
+        self.waiting.as_ref().unwrap().seal(&seal, self.backend.crypto, &mut SeededRng::new(5)).unwrap()
+    }
+
+    /// Another session that waits for message_3.
+    pub(crate) fn open(&self) -> Operator {
+        let config = operator::Config::new(self.pair.operator.own.clone(), Domain::Test);
+        let opened = Operator::open(config, &self.token, &token_key(), TODAY, Millis(0), self.backend.crypto);
+        opened.unwrap().first_use(true).unwrap()
+    }
+
+    fn floor_of_token(&self, open: bool) {
+        let crypto = self.backend.crypto;
+        let mut keys = Secret::<44>::zeroed();
+        crypto.hkdf_expand(&token_key(), &[&[1; 25]], keys.bytes_mut()).unwrap();
+        let (key, nonce) = keys.bytes().split_at(32);
+        let mut text = black_box(&self.token).clone();
+        if open {
+            // The tag is wrong, which is as much work.
+            crypto.open(Aead::A256Gcm, key, nonce, &[3; 26], &mut text).unwrap_err();
+        } else {
+            crypto.seal(Aead::A256Gcm, key, nonce, &[3; 26], &mut text).unwrap();
+        }
+        black_box(text);
+    }
+
+    /// An operator's systems, without what they have computed once for all devices.
+    fn home(&self) -> Home {
+        let pool = vec!["001010000000001".parse().unwrap()];
+        let mut home = Home::new("bench".parse().unwrap(), Secret::zeroed(), pool, self.policy.clone());
+        home.crypto = self.backend.crypto;
+        home.own(maker::device_name().unwrap(), self.voucher.clone());
+        home.endorsements = mem::take(&mut *self.endorsements.borrow_mut());
+        home.revealing(self.home.id(), Box::new(Shared(self.home_key.clone())))
     }
 
     /// Key, product, signatures made and signatures checked.
@@ -115,20 +214,26 @@ impl Run {
     }
 }
 
-/// An operator's systems, without what they have computed once for all devices.
-fn home() -> Home {
-    static VOUCHER: LazyLock<Vec<u8>> = LazyLock::new(|| {
-        maker::voucher(&maker::device_name().unwrap(), &maker::operator_public_key().unwrap()).unwrap()
-    });
-    let policy = Policy::without_evidence("bench").unwrap();
-    let mut home =
-        Home::new("bench".parse().unwrap(), Secret::zeroed(), vec!["001010000000001".parse().unwrap()], policy);
-    home.own(maker::device_name().unwrap(), VOUCHER.clone());
-    home
+/// A key that several homes have, one after the other.
+struct Shared(Rc<dyn Agreement>);
+
+impl Agreement for Shared {
+    fn group(&self) -> Group {
+        self.0.group()
+    }
+
+    fn public_key(&self) -> &[u8] {
+        self.0.public_key()
+    }
+
+    fn agree(&self, peer: &[u8], shared: &mut Secret<32>) -> error::Result<()> {
+        self.0.agree(peer, shared)
+    }
 }
 
 /// A device and its world.
 struct Phone<'a> {
+    run: &'a Run,
     side: &'a Side,
     crypto: &'static dyn Crypto,
     device: Option<Device>,
@@ -140,11 +245,14 @@ struct Phone<'a> {
 impl<'a> Phone<'a> {
     fn new(run: &'a Run, store: MemoryStore) -> Self {
         let (side, crypto) = (&run.pair.device, run.backend.crypto);
-        Self { side, crypto, device: None, store, rng: SeededRng::new(1), finished: false }
+        Self { run, side, crypto, device: None, store, rng: SeededRng::new(1), finished: false }
     }
 
     fn start(&mut self) -> Vec<u8> {
-        let introduction = Introduction::VoucherLast { request: false };
+        let introduction = match self.run.voucher_first {
+            true => Introduction::VoucherFirst(self.run.home.clone()),
+            false => Introduction::VoucherLast { request: false },
+        };
         let config =
             device::Config::new(self.side.own.clone(), maker::device_name().unwrap(), Domain::Test, introduction);
         let device = self.with(|_, platform| Device::start(config, Goal::Provision, Millis(0), platform).unwrap());
@@ -175,7 +283,7 @@ impl<'a> Phone<'a> {
             rng: &mut self.rng,
             keys: &*self.side.keys,
             anchors: &self.side.anchors,
-            attester: None,
+            attester: Some(&self.run.attester),
             subscriptions: &mut self.store,
             usim: &mut SoftUsim,
             date: None,

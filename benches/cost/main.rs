@@ -25,14 +25,17 @@
 #![allow(
     clippy::unwrap_used,
     clippy::arithmetic_side_effects,
+    clippy::expect_used,
     clippy::print_stdout,
+    clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core,
     reason = "a benchmark that panics is wrong"
 )]
 
 mod aka;
 mod codec;
 mod crypto;
-#[path = "../tests/x509/forge.rs"]
+#[path = "../../tests/x509/forge.rs"]
 #[allow(dead_code, clippy::indexing_slicing, reason = "shared with the tests")]
 mod forge;
 mod growth;

@@ -46,9 +46,7 @@ pub(crate) fn rows() -> Vec<Row> {
     let mut rows = vec![vector(), batch(), fifth_generation(), usim(), opc(), of_tuak(), of_milenage256()];
     for group in [Group::X25519, Group::P256] {
         rows.push(concealed(group));
-        rows.push(deconceal(group, "rustcrypto", |private| {
-            Box::new(AgreementKey::new(group, private).unwrap()) as Box<dyn Agreement>
-        }));
+        rows.push(deconceal(group, "rustcrypto", |private| Box::new(AgreementKey::new(group, private).unwrap())));
         #[cfg(feature = "aws-lc-rs")]
         rows.push(deconceal(group, "aws-lc-rs", |private| {
             Box::new(remote_provisioning::crypto::aws_lc::AgreementKey::new(group, private).unwrap())

@@ -2,10 +2,11 @@
 //! receipt, records, and the log of an operator whose systems are in memory.
 //!
 //! ```text
-//! device                   floor: an ephemeral key and a product; three signatures made (message_3, evidence, receipt), four
-//!                          checked (two certificates, message_2, voucher)
-//! operator                 floor: an ephemeral key and a product; one signature made, five checked (two certificates,
-//!                          message_3, evidence, receipt)
+//! device                   floor: transcript, key schedule and AEAD of the handshake; an ephemeral key and a product; three
+//!                          signatures made (message_3, evidence, receipt), four checked (two certificates, message_2,
+//!                          voucher)
+//! operator                 floor: the same of the handshake; an ephemeral key and a product; one signature made, five checked
+//!                          (two certificates, message_3, evidence, receipt)
 //! operator, issuer known   a certificate less to check
 //! operator, voucher first  a key agreement more: the device's name comes concealed
 //! token sealed, opened     the operator's session while it waits for message_3; floor: HKDF and A256GCM over the same bytes
@@ -21,7 +22,7 @@ use remote_provisioning::{
     attestation::{MemoryEndorsements, Policy, SoftwareAttester},
     credential::{SoftUsim, StorageKey},
     crypto::{Aead, Agreement, Crypto, Group, PublicKey, Secret, Signature},
-    edhoc::Seal,
+    edhoc::{Method, Seal},
     error,
     identity::Domain,
     provisioning::{
@@ -35,6 +36,7 @@ use remote_provisioning::{
 };
 
 use crate::{
+    handshake,
     parties::{self, Backend, Pair, Replaying, Side},
     row::Row,
 };
@@ -202,7 +204,7 @@ impl Run {
         home.revealing(self.home.id(), Box::new(Shared(self.home_key.clone())))
     }
 
-    /// Key, product, signatures made and signatures checked.
+    /// Key, product, signatures made and signatures checked, and the transcript and key schedule of the handshake.
     fn floor(&self, made: usize, checked: usize) {
         let (crypto, keys) = (self.backend.crypto, &self.pair.device.keys);
         let mut shared = Secret::zeroed();
@@ -211,6 +213,7 @@ impl Run {
             black_box(keys.sign(IDENTITY, &MESSAGE).unwrap());
         }
         (0..checked).for_each(|_| crypto.verify(&self.peer, &MESSAGE, &self.signature).unwrap());
+        handshake::schedule(crypto, Method::SignSign, &self.recorded, &self.pair);
     }
 }
 

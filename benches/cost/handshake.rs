@@ -13,7 +13,7 @@ use core::hint::black_box;
 use std::rc::Rc;
 
 use remote_provisioning::{
-    crypto::{EphemeralKey, Group, PublicKey, Secret, Signature},
+    crypto::{Crypto, EphemeralKey, Group, PublicKey, Secret, Signature},
     edhoc::{ConnectionId, Method, Session, Suite, initiator, responder},
     identity::{Domain, Role},
     sim::{IDENTITY, SeededRng, TODAY, identities as ids},
@@ -146,47 +146,7 @@ impl Run {
     /// the key schedule.
     fn floor(&self, role: Role) {
         self.public_key_operations(role);
-        self.schedule();
-    }
-
-    /// RFC 9528 §4 and §5: four transcript hashes; an extract for G_XY and each static key; KEYSTREAM_2, two MACs, two
-    /// keys with nonces, PRK_out and PRK_exporter, a salt for each static key; message_3 and message_4.
-    fn schedule(&self) {
-        let crypto = self.backend.crypto;
-        let [message_1, message_2, message_3, message_4] = &self.recorded;
-        let statics = match self.method {
-            Method::SignSign => 0,
-            Method::SignStatic | Method::StaticSign => 1,
-            Method::StaticStatic => 2,
-        };
-        let (device, operator) = (self.pair.device.own.credential(), self.pair.operator.own.credential());
-        for text in
-            [&[message_1.as_slice()][..], &[&[0; 66]], &[&[0; 34], message_2, operator], &[&[0; 34], message_3, device]]
-        {
-            black_box(crypto.sha256(text));
-        }
-        let mut prk = Secret::zeroed();
-        (0..1 + statics).for_each(|_| crypto.hkdf_extract(&[1; 32], &[2; 32], &mut prk));
-
-        let mut okm = vec![0; message_2.len()];
-        let mut expand = |info: &[&[u8]], len: usize| {
-            crypto.hkdf_expand(&prk, info, okm.get_mut(..len).unwrap()).unwrap();
-        };
-        // Label, transcript hash and length.
-        let short: &[&[u8]] = &[&[0; 38]];
-        let mac = if self.method == Method::SignSign { 32 } else { Suite::GCM.mac_len };
-        expand(&[&[0; 48], operator], mac);
-        expand(&[&[0; 48], device], mac);
-        for len in [message_2.len() - 35, 16, 12, 16, 12, 32, 32] {
-            expand(short, len);
-        }
-        (0..statics).for_each(|_| expand(short, 32));
-
-        for message in [message_3, message_4] {
-            let mut text = message.clone();
-            crypto.seal(Suite::GCM.aead, &[1; 16], &[2; 12], &[3; 45], &mut text).unwrap();
-            black_box(&text);
-        }
+        schedule(self.backend.crypto, self.method, &self.recorded, &self.pair);
     }
 
     fn public_key_operations(&self, role: Role) {
@@ -220,5 +180,44 @@ impl Run {
             crypto.verify(peer, &MESSAGE, signature).unwrap();
         }
         black_box(&shared);
+    }
+}
+
+/// RFC 9528 §4 and §5: four transcript hashes; an extract for G_XY and each static key; KEYSTREAM_2, two MACs, two
+/// keys with nonces, PRK_out and PRK_exporter, a salt for each static key; message_3 and message_4.
+pub(crate) fn schedule(crypto: &dyn Crypto, method: Method, messages: &[Vec<u8>], pair: &Pair) {
+    let [message_1, message_2, message_3, message_4, ..] = messages else { return };
+    let statics = match method {
+        Method::SignSign => 0,
+        Method::SignStatic | Method::StaticSign => 1,
+        Method::StaticStatic => 2,
+    };
+    let (device, operator) = (pair.device.own.credential(), pair.operator.own.credential());
+    for text in
+        [&[message_1.as_slice()][..], &[&[0; 66]], &[&[0; 34], message_2, operator], &[&[0; 34], message_3, device]]
+    {
+        black_box(crypto.sha256(text));
+    }
+    let mut prk = Secret::zeroed();
+    (0..1 + statics).for_each(|_| crypto.hkdf_extract(&[1; 32], &[2; 32], &mut prk));
+
+    let mut okm = vec![0; message_2.len()];
+    let mut expand = |info: &[&[u8]], len: usize| {
+        crypto.hkdf_expand(&prk, info, okm.get_mut(..len).unwrap()).unwrap();
+    };
+    // Label, transcript hash and length.
+    let short: &[&[u8]] = &[&[0; 38]];
+    let mac = if method == Method::SignSign { 32 } else { Suite::GCM.mac_len };
+    expand(&[&[0; 48], operator], mac);
+    expand(&[&[0; 48], device], mac);
+    for len in [message_2.len() - 35, 16, 12, 16, 12, 32, 32] {
+        expand(short, len);
+    }
+    (0..statics).for_each(|_| expand(short, 32));
+
+    for message in [message_3, message_4] {
+        let mut text = message.clone();
+        crypto.seal(Suite::GCM.aead, &[1; 16], &[2; 12], &[3; 45], &mut text).unwrap();
+        black_box(&text);
     }
 }

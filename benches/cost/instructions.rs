@@ -31,7 +31,7 @@ fn jitter(name: &str) -> f64 {
 }
 
 /// Instructions that are not worth a word.
-const SLACK: f64 = 100.0;
+const SLACK: f64 = 20.0;
 
 /// What callgrind counts in. Not inlined, not generic, and not left by a jump, so that it is seen.
 #[inline(never)]

@@ -121,7 +121,7 @@ impl Receipt {
     /// Reads a receipt that `key` signed.
     ///
     /// # Errors
-    /// [`Malformed`](crate::error::Malformed) or [`Untrusted::Authentication`](crate::error::Untrusted::Authentication).
+    /// [`Malformed`] or [`Untrusted::Authentication`](crate::error::Untrusted::Authentication).
     pub fn verify(encoded: &[u8], key: &PublicKey, crypto: &dyn Crypto) -> Result<Self, Error> {
         let payload = wire::decode::<Sign1<'_>>(encoded)?.verify(key, RECEIPT_CONTEXT, crypto)?;
         Ok(wire::decode(payload)?)

@@ -55,6 +55,11 @@ impl Row {
         &self.name
     }
 
+    /// How often it may run for nothing: the more, the shorter it is.
+    pub(crate) fn repeats(&self) -> u32 {
+        self.calls.min(16)
+    }
+
     /// All of it, and the floor.
     pub(crate) fn both(&mut self) -> [&mut dyn FnMut(); 2] {
         [&mut self.all, &mut self.floor]

@@ -4,7 +4,10 @@
 //! [`DeviceId`] comes from the manufacturer and never changes; [`SubscriptionId`] comes from the operator and may. There is
 //! no conversion between them, and neither has a part that the other has.
 
-use core::{fmt, str::FromStr};
+use core::{
+    fmt::{self, Write},
+    str::FromStr,
+};
 
 use arrayvec::{ArrayString, ArrayVec};
 
@@ -144,7 +147,12 @@ impl DeviceId {
 impl fmt::Display for DeviceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.maker {
-            Some(maker) => maker.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?,
+            Some(maker) => {
+                let digits = maker.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+                digits
+                    .filter_map(|digit| char::from_digit(digit.into(), 16))
+                    .try_for_each(|digit| f.write_char(digit))?;
+            }
             None => f.write_str("pinned")?,
         }
         write!(f, "/{}", self.name)

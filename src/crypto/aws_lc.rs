@@ -11,7 +11,7 @@
 //!
 //! Why this library: it takes a private key from outside, which `ring` does not for ECDH, so that ephemeral keys follow
 //! from the caller's [`Rng`] as everywhere else; it is wide in use and formally verified in part; and its ECDH and ES256
-//! take a quarter to a third of the time of `p256`. `benches/crypto.rs` sets both backends beside each other.
+//! take a quarter to a third of the time of `p256`. `benches/cost/crypto.rs` sets both backends beside each other.
 //!
 //! Where the time goes, and what this file does about it:
 //!

@@ -6,6 +6,7 @@ use core::ops::Range;
 use arrayvec::ArrayVec;
 
 use crate::{
+    crypto::SIGNATURE_LEN,
     edhoc::{ConnectionId, Method, Suite},
     error::{Error, Malformed, Misbehaved, Misuse, Refused, Told},
     trust::CredentialId,
@@ -50,15 +51,22 @@ impl<'a> EadItem<'a> {
 }
 
 pub(super) fn encode_ead(items: &[EadItem<'_>]) -> Vec<u8> {
-    wire::encode_with(|w| {
-        for item in items {
-            let label = i64::from(item.label);
-            w.integer(if item.critical { label.saturating_neg() } else { label });
-            if let Some(value) = item.value {
-                w.bytes(value);
-            }
+    wire::encode_with(|w| write_ead(items, w))
+}
+
+/// How long the EAD field is with these items.
+pub(super) fn ead_len(items: &[EadItem<'_>]) -> usize {
+    wire::len_of(|w| write_ead(items, w))
+}
+
+fn write_ead(items: &[EadItem<'_>], w: &mut Writer<'_>) {
+    for item in items {
+        let label = i64::from(item.label);
+        w.integer(if item.critical { label.saturating_neg() } else { label });
+        if let Some(value) = item.value {
+            w.bytes(value);
         }
-    })
+    }
 }
 
 /// The EAD items of a received message. Critical ones must be taken before the next message can be made.
@@ -263,18 +271,30 @@ pub(super) fn read_message_2(message: &[u8], g_y_len: usize) -> Result<(&[u8], &
 
 /// PLAINTEXT_2 = ( C_R, ID_CRED_R / bstr / -24..23, Signature_or_MAC_2 : bstr, ? EAD_2 ); PLAINTEXT_3 has no C_R.
 pub(super) fn encode_plaintext(c_r: Option<&ConnectionId>, id_cred: &[u8], proof: &[u8], ead: &[u8]) -> Vec<u8> {
+    let kid = kid(id_cred);
     wire::encode_with(|w| {
-        if let Some(c_r) = c_r {
-            c_r.write_to(w);
-        }
-        match wire::decode(id_cred) {
-            // §3.5.3.2: a map with only a `kid` is sent as the kid alone, by the rule of connection identifiers.
-            Ok(CredentialId::Kid(kid)) => write_identifier(kid, w),
-            _ => w.encoded(id_cred),
-        }
+        write_names(c_r, id_cred, kid, w);
         w.bytes(proof);
         w.encoded(ead);
     })
+}
+
+/// §3.5.3.2: a map with only a `kid` is sent as the kid alone, by the rule of connection identifiers.
+fn kid(id_cred: &[u8]) -> Option<&[u8]> {
+    match wire::decode(id_cred) {
+        Ok(CredentialId::Kid(kid)) => Some(kid),
+        _ => None,
+    }
+}
+
+fn write_names(c_r: Option<&ConnectionId>, id_cred: &[u8], kid: Option<&[u8]>, w: &mut Writer<'_>) {
+    if let Some(c_r) = c_r {
+        c_r.write_to(w);
+    }
+    match kid {
+        Some(kid) => write_identifier(kid, w),
+        None => w.encoded(id_cred),
+    }
 }
 
 /// How long a plaintext is with a proof of this length.
@@ -284,7 +304,13 @@ pub(super) fn plaintext_len(
     proof_len: usize,
     ead: &[EadItem<'_>],
 ) -> usize {
-    encode_plaintext(c_r, id_cred, &alloc::vec![0; proof_len], &encode_ead(ead)).len()
+    let kid = kid(id_cred);
+    wire::len_of(|w| {
+        write_names(c_r, id_cred, kid, w);
+        // A signature is the longest proof.
+        w.bytes([0; SIGNATURE_LEN].get(..proof_len).unwrap_or_default());
+        write_ead(ead, w);
+    })
 }
 
 /// A decrypted plaintext, taken apart. Nothing in it is believed yet.

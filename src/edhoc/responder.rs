@@ -365,7 +365,7 @@ impl Message3Accepted {
 
     /// Bytes of PLAINTEXT_4 with these items, for choosing a padding (§3.8.1).
     pub fn plaintext_4_len(&self, ead_4: &[EadItem<'_>]) -> usize {
-        message::encode_ead(ead_4).len()
+        message::ead_len(ead_4)
     }
 
     /// Makes message_4.

@@ -8,4 +8,6 @@ pub mod embedding {}
 pub mod assurance {}
 
 #[doc = include_str!("cost.md")]
+#[doc = ""]
+#[doc = include_str!("growth.svg")]
 pub mod cost {}

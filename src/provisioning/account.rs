@@ -26,7 +26,7 @@ use super::{
     log::{Barred, Leftover, LogEntry, Offered, Proof, Recovered, Released, Seen, Signed, What},
     message::{Operation, Standing, Verdict},
     question::Visitor,
-    receipt::{self, Event, Fault, Head, History, Receipt},
+    receipt::{self, Entry, Event, Fault, Head, History, Receipt},
     watch::{Alarm, Refusal, Watch},
 };
 use crate::{
@@ -209,11 +209,11 @@ impl Account {
     /// # Errors
     /// [`Refusal`]: on an alarm, log [`What::Quarantined`].
     pub fn admit(&self, visitor: &Visitor, crypto: &dyn Crypto) -> Result<Admitted, Refusal> {
-        let key = visitor.device.public_key();
-        let last = visitor.receipts.last().and_then(|last| Receipt::verify(last, key, crypto).ok());
-        let erased = last.is_some_and(|last| last.event == Event::Erased);
+        let newest = visitor.receipts.last();
+        let newest = newest.map(|newest| Entry::verify(newest, visitor.device.public_key(), crypto));
+        let erased = matches!(&newest, Some(Ok(Entry::Receipt(receipt))) if receipt.event == Event::Erased);
         let account = Self { watch: self.watch.admit(visitor, erased)?, ..self.clone() };
-        let (history, proof) = self.hand_in(visitor, crypto)?;
+        let (history, proof) = self.hand_in(visitor, newest, crypto)?;
         let last = visitor.state.last_receipt;
         let line = match history.head.hash == last {
             // Up to the last one: what is shown is where the device stands, and not where it once stood.
@@ -232,22 +232,38 @@ impl Account {
         self.restored || self.receipts.sequence == 0 || self.released.is_some() || self.returned
     }
 
-    fn hand_in(&self, visitor: &Visitor, crypto: &dyn Crypto) -> Result<(History, Option<Proof>), Refusal> {
+    /// `newest` is the last of what came, verified or not; no signature is looked at twice.
+    fn hand_in(
+        &self,
+        visitor: &Visitor,
+        newest: Option<Result<Entry, Error>>,
+        crypto: &dyn Crypto,
+    ) -> Result<(History, Option<Proof>), Refusal> {
+        const ALARM: Refusal = Refusal::Alarm(Alarm::Receipts);
+        let older = visitor.receipts.split_last().map_or(&[][..], |(_, older)| older);
+        let older = older.iter().map(|entry| Entry::verify(entry, visitor.device.public_key(), crypto));
+        let entries = older.chain(newest).collect::<Result<Vec<_>, _>>().map_err(|_| ALARM)?;
+        let extend = |history: &mut History| {
+            let mut line = entries.iter().zip(&visitor.receipts);
+            line.try_for_each(|(entry, encoded)| history.take(entry, encoded, crypto).map(drop))
+        };
         let mut history = History::after(self.receipts);
-        let (entries, key) = (|| visitor.receipts.iter().map(Vec::as_slice), visitor.device.public_key());
-        match history.extend(entries(), key, crypto) {
-            Ok(()) => {}
-            Err(Fault::Gap { .. }) if self.may_begin_later() => {
-                history = History::from_first(entries(), key, crypto).map_err(|_| Refusal::Alarm(Alarm::Receipts))?;
+        match (extend(&mut history), entries.first()) {
+            (Ok(()), _) => {}
+            (Err(Fault::Gap { .. }), Some(first)) if self.may_begin_later() => {
+                history = History::beginning(first);
+                extend(&mut history).map_err(|_| ALARM)?;
             }
-            Err(Fault::Gap { .. } | Fault::Fork { .. } | Fault::NotAuthentic { .. }) => {
-                return Err(Refusal::Alarm(Alarm::Receipts));
-            }
+            (Err(_), _) => return Err(ALARM),
         }
         let receipts = visitor.receipts.iter().cloned().map(Into::into).collect();
         let proof = (history.head != self.receipts).then_some(Proof { receipts, head: history.head });
         // What the log has already can be what this request is about.
-        history.receipts = entries().filter_map(|entry| Receipt::verify(entry, key, crypto).ok()).collect();
+        let receipts = entries.into_iter().filter_map(|entry| match entry {
+            Entry::Receipt(receipt) => Some(receipt),
+            Entry::Summary(_) => None,
+        });
+        history.receipts = receipts.collect();
         Ok((history, proof))
     }
 

@@ -18,7 +18,7 @@ use crate::{
     credential::Txn,
     crypto::{Crypto, Hash, PublicKey, Signature},
     edhoc::token,
-    error::{Backend, Error},
+    error::{Backend, Error, Malformed},
     identity::{Domain, Supi},
     wire::{self, Wire, wire_array, wire_choice},
 };
@@ -121,7 +121,7 @@ impl Receipt {
     /// Reads a receipt that `key` signed.
     ///
     /// # Errors
-    /// [`Malformed`](crate::error::Malformed) or [`Untrusted::Authentication`](crate::error::Untrusted::Authentication).
+    /// [`Malformed`] or [`Untrusted::Authentication`](crate::error::Untrusted::Authentication).
     pub fn verify(encoded: &[u8], key: &PublicKey, crypto: &dyn Crypto) -> Result<Self, Error> {
         let payload = wire::decode::<Sign1<'_>>(encoded)?.verify(key, RECEIPT_CONTEXT, crypto)?;
         Ok(wire::decode(payload)?)
@@ -147,6 +147,48 @@ impl Summary {
     }
 }
 
+/// One of a line.
+pub(super) enum Entry {
+    Receipt(Receipt),
+    Summary(Summary),
+}
+
+impl Entry {
+    /// What it says, whoever has signed it.
+    fn unverified(encoded: &[u8]) -> Result<Self, Malformed> {
+        Self::read(wire::decode::<Sign1<'_>>(encoded)?.unverified())
+    }
+
+    /// A receipt and a summary differ in the number of their fields.
+    fn read(payload: &[u8]) -> Result<Self, Malformed> {
+        if let Ok(receipt) = wire::decode(payload) {
+            return Ok(Self::Receipt(receipt));
+        }
+        let summary: Summary = wire::decode(payload)?;
+        if summary.from > summary.to { Err(Malformed::OutOfRange) } else { Ok(Self::Summary(summary)) }
+    }
+
+    /// Whichever it is, one signature is checked.
+    pub(super) fn verify(encoded: &[u8], key: &PublicKey, crypto: &dyn Crypto) -> Result<Self, Error> {
+        let signed: Sign1<'_> = wire::decode(encoded)?;
+        let entry = Self::read(signed.unverified())?;
+        let context = match &entry {
+            Self::Receipt(_) => RECEIPT_CONTEXT,
+            Self::Summary(_) => SUMMARY_CONTEXT,
+        };
+        signed.verify(key, context, crypto)?;
+        Ok(entry)
+    }
+
+    /// The number of its first receipt, and the hash of the one before.
+    const fn begins(&self) -> (u64, Option<Hash>) {
+        match self {
+            Self::Receipt(receipt) => (receipt.sequence, receipt.previous),
+            Self::Summary(summary) => (summary.from, summary.previous),
+        }
+    }
+}
+
 fn signed<'a>(
     payload: &impl Wire<'a>,
     context: &[u8],
@@ -165,25 +207,19 @@ pub fn summarise(
     sign: impl FnOnce(&[u8]) -> Result<Signature, Backend>,
     crypto: &dyn Crypto,
 ) -> Result<Vec<u8>, Backend> {
-    let payload = own(first)?;
-    let (from, previous) = match (wire::decode::<Receipt>(payload), wire::decode::<Summary>(payload)) {
-        (Ok(receipt), _) => (receipt.sequence, receipt.previous),
-        (_, Ok(summary)) => (summary.from, summary.previous),
-        _ => return Err(Backend::Store),
+    let (from, previous) = Entry::unverified(first).map_err(|_| Backend::Store)?.begins();
+    let Ok(Entry::Receipt(Receipt { domain, sequence: to, .. })) = Entry::unverified(second) else {
+        return Err(Backend::Store);
     };
-    let Receipt { domain, sequence: to, .. } = wire::decode(own(second)?).map_err(|_| Backend::Store)?;
     Summary { domain, from, to, previous, last: crypto.sha256(&[second]) }.sign(sign)
 }
 
 /// The hash that the next entry has to name, if this is one. For entries that were verified.
 pub(super) fn end(entry: &[u8], crypto: &dyn Crypto) -> Option<Hash> {
-    let summary = wire::decode::<Summary>(own(entry).ok()?);
-    Some(summary.map_or_else(|_| crypto.sha256(&[entry]), |summary| summary.last))
-}
-
-/// The payload of an entry that this device has made itself, or that was verified.
-fn own(entry: &[u8]) -> Result<&[u8], Backend> {
-    wire::decode::<Sign1<'_>>(entry).map(|entry| entry.unverified()).map_err(|_| Backend::Store)
+    match Entry::unverified(entry).ok()? {
+        Entry::Receipt(_) => Some(crypto.sha256(&[entry])),
+        Entry::Summary(summary) => Some(summary.last),
+    }
 }
 
 /// SHA-256 over [ txn, supi ]: recognised by whoever knows both, and different for every transaction.
@@ -260,12 +296,10 @@ impl History {
         crypto: &dyn Crypto,
     ) -> Result<Self, Fault> {
         let mut entries = entries.into_iter().peekable();
-        let first = entries.peek().map(|first| match Receipt::verify(first, key, crypto) {
-            Ok(receipt) => Ok((receipt.sequence, receipt.previous)),
-            Err(_) => Summary::verify(first, key, crypto).map(|summary| (summary.from, summary.previous)),
-        });
-        let (first, hash) = first.transpose().map_err(|_| Fault::NotAuthentic { at: 0 })?.unwrap_or((1, None));
-        let mut history = Self::after(Head { sequence: first.saturating_sub(1), hash });
+        // What it says of itself; its signature is looked at below.
+        let first = entries.peek().map(|first| Entry::unverified(first)).transpose();
+        let first = first.map_err(|_| Fault::NotAuthentic { at: 0 })?;
+        let mut history = first.as_ref().map_or_else(Self::default, Self::beginning);
         history.extend(entries, key, crypto).map(|()| history)
     }
 
@@ -281,30 +315,44 @@ impl History {
         crypto: &dyn Crypto,
     ) -> Result<(), Fault> {
         for (at, encoded) in entries.into_iter().enumerate() {
-            let hash = crypto.sha256(&[encoded]);
-            if let Ok(receipt) = Receipt::verify(encoded, key, crypto) {
-                let head = Head { sequence: receipt.sequence, hash: Some(hash) };
-                if self.follow(receipt.sequence, receipt.previous, head)? {
-                    self.receipts.push(receipt);
-                }
-            } else {
-                let summary = Summary::verify(encoded, key, crypto).map_err(|_| Fault::NotAuthentic { at })?;
-                let Summary { from, to, previous, last, .. } = summary;
-                if from > to {
-                    return Err(Fault::NotAuthentic { at });
-                }
-                let head = Head { sequence: to, hash: Some(last) };
-                // What was seen of it before is no reason to doubt the rest.
-                let known = from <= self.head.sequence && to > self.head.sequence;
-                if known {
-                    self.summarised.push((self.head.sequence.saturating_add(1), to));
-                    self.head = head;
-                } else if self.follow(from, previous, head)? {
-                    self.summarised.push((from, to));
-                }
+            let entry = Entry::verify(encoded, key, crypto).map_err(|_| Fault::NotAuthentic { at })?;
+            if self.take(&entry, encoded, crypto)?
+                && let Entry::Receipt(receipt) = entry
+            {
+                self.receipts.push(receipt);
             }
         }
         Ok(())
+    }
+
+    /// A line that begins with this entry, whatever came before it.
+    pub(super) fn beginning(entry: &Entry) -> Self {
+        let (first, hash) = entry.begins();
+        Self::after(Head { sequence: first.saturating_sub(1), hash })
+    }
+
+    /// Goes on to the end of an entry that was verified. Whether it is new.
+    pub(super) fn take(&mut self, entry: &Entry, encoded: &[u8], crypto: &dyn Crypto) -> Result<bool, Fault> {
+        match entry {
+            Entry::Receipt(receipt) => {
+                let head = Head { sequence: receipt.sequence, hash: Some(crypto.sha256(&[encoded])) };
+                self.follow(receipt.sequence, receipt.previous, head)
+            }
+            Entry::Summary(Summary { from, to, previous, last, .. }) => {
+                let head = Head { sequence: *to, hash: Some(*last) };
+                // What was seen of it before is no reason to doubt the rest.
+                if *from <= self.head.sequence && *to > self.head.sequence {
+                    self.summarised.push((self.head.sequence.saturating_add(1), *to));
+                    self.head = head;
+                    return Ok(true);
+                }
+                let new = self.follow(*from, *previous, head)?;
+                if new {
+                    self.summarised.push((*from, *to));
+                }
+                Ok(new)
+            }
+        }
     }
 
     /// Whether something that begins with this number, after this hash, takes the line to `next`.

@@ -18,7 +18,7 @@ use crate::{
     attestation::{MemoryEndorsements, Policy, TokenVerifier},
     authority::{Granter, Permit, grant},
     credential::{self, Activation, HomeKey, Previous, Secrets, ServiceProfile, StorageKey, SuciData, Txn},
-    crypto::{Agreement, Hash, PublicKey, Rng, Secret, equal, rustcrypto::RustCrypto},
+    crypto::{Agreement, Crypto, Hash, PublicKey, Rng, Secret, equal, rustcrypto::RustCrypto},
     error::{Backend, Code, Error},
     identity::{DeviceId, PeerName, Supi},
     provisioning::{
@@ -80,6 +80,8 @@ pub struct Home {
     used: BTreeSet<Hash>,
     /// What the maker says to a device that asks for a voucher: [`maker::answer`], unless more has to come before its word.
     pub masa: Masa,
+    /// Primitives, [`RustCrypto`] unless it is told otherwise.
+    pub crypto: &'static dyn Crypto,
     /// The log, in CBOR, as a database would hold it.
     log: Vec<Vec<u8>>,
     core: BTreeMap<Supi, CoreCredential>,
@@ -116,6 +118,7 @@ impl Home {
             grants: BTreeMap::new(),
             used: BTreeSet::new(),
             masa: Box::new(|request, device| maker::answer(request, device).ok()),
+            crypto: &RustCrypto,
             log: Vec::new(),
             core: BTreeMap::new(),
             barred: BTreeMap::new(),
@@ -204,7 +207,7 @@ impl Home {
     fn appraise(&mut self, visitor: &Visitor) -> Result<Admission, Code> {
         let device = visitor.device.device_id().to_string();
         let account = self.accounts.entry(device.clone()).or_default();
-        let admitted = match account.admit(visitor, &RustCrypto) {
+        let admitted = match account.admit(visitor, self.crypto) {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 if let Refusal::Alarm(alarm) = refusal {
@@ -218,7 +221,7 @@ impl Home {
         account.clone_from(admitted.account());
         let (verifier, nonce) = (TokenVerifier::new(&self.endorsements), &visitor.evidence_nonce);
         let evidence = visitor.evidence.as_deref();
-        let verdict = self.policy.appraise(&visitor.device.device_id(), evidence, nonce, &verifier, &RustCrypto);
+        let verdict = self.policy.appraise(&visitor.device.device_id(), evidence, nonce, &verifier, self.crypto);
         let verdict = verdict.map_err(|finding| finding.code())?;
         let permit = self.permit(visitor)?;
         let voucher = match &visitor.voucher_request {
@@ -243,10 +246,10 @@ impl Home {
             today: visitor.since,
             limit: &self.limit,
         };
-        let granted = grant::verify(token, &terms, &RustCrypto).map_err(|fault| fault.code())?;
+        let granted = grant::verify(token, &terms, self.crypto).map_err(|fault| fault.code())?;
         // It may come again, as long as nothing has come of it.
         let name = (granted.iss().to_string(), granted.cti().to_vec());
-        let hash = grant::hash(token, &RustCrypto).map_err(|_| Code::GrantNotAuthentic)?;
+        let hash = grant::hash(token, self.crypto).map_err(|_| Code::GrantNotAuthentic)?;
         let first = *self.grants.entry(name).or_insert(hash) == hash && !self.used.contains(&hash);
         granted.first_use(first).map(Some).map_err(|fault| fault.code())
     }
@@ -295,7 +298,7 @@ impl Home {
     pub fn log(&mut self, entry: &LogEntry) -> Result<(), Code> {
         let account = self.accounts.entry(entry.device.clone()).or_default();
         let encoded = entry.to_cbor().map_err(|_| Code::TryLater)?;
-        if account.apply(entry, &RustCrypto).map_err(Conflict::code)? == Applied::Now {
+        if account.apply(entry, self.crypto).map_err(Conflict::code)? == Applied::Now {
             self.log.push(encoded);
             self.used.extend(account.active().and_then(|active| active.grant));
         }
@@ -334,7 +337,7 @@ impl Home {
     }
 
     fn fingerprint(&self, supi: &Supi) -> Option<Hash> {
-        self.core.get(supi).map(|held| credential::fingerprint(&held.secrets.k, &RustCrypto))
+        self.core.get(supi).map(|held| credential::fingerprint(&held.secrets.k, self.crypto))
     }
 
     fn recover(&self, lost: &Lost) -> Option<(Supi, Hash)> {
@@ -342,7 +345,7 @@ impl Home {
             .core
             .iter()
             .filter(|(_, held)| (&held.device, held.epoch) == (&lost.device, lost.epoch))
-            .find(|(supi, _)| supi_hash(&lost.txn, supi, &RustCrypto) == lost.supi_hash);
+            .find(|(supi, _)| supi_hash(&lost.txn, supi, self.crypto) == lost.supi_hash);
         let supi = held.map(|(supi, _)| *supi)?;
         Some((supi, self.fingerprint(&supi)?))
     }
@@ -383,9 +386,9 @@ impl Home {
         for (device, account) in &mut self.accounts {
             *account = Account::default();
             let own = log.iter().filter(|entry| entry.device == *device);
-            account.replay(own, &RustCrypto).expect("what was applied once");
+            account.replay(own, self.crypto).expect("what was applied once");
             let entry = account.entry(device, What::Restored);
-            account.apply(&entry, &RustCrypto).expect("what follows on anything");
+            account.apply(&entry, self.crypto).expect("what follows on anything");
             self.log.push(entry.to_cbor().expect("memory"));
         }
     }

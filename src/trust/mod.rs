@@ -39,7 +39,7 @@ pub use self::{
     ccs::Pinned,
     cwt::Issuer,
     voucher::Maker,
-    x509::{Anchor, RevocationList, Revocations},
+    x509::{Anchor, KnownIssuers, RevocationList, Revocations},
 };
 use crate::{
     crypto::{Crypto, HASH_LEN, Hash, PublicKey},
@@ -484,6 +484,13 @@ pub trait TrustAnchors {
     /// Revocation lists; [`Revocations::none`] where there are none.
     fn revocations(&self) -> &Revocations;
 
+    /// Signatures of issuers' certificates and of revocation lists that need not be checked again. For an operator, whose
+    /// devices come from a few issuers: one signature less in each session, and two less where there is a list. None, unless
+    /// somebody says otherwise.
+    fn known_issuers(&self) -> Option<&KnownIssuers> {
+        None
+    }
+
     /// Those whose word makes somebody the owner of this device. Those of another domain are passed over.
     fn makers(&self) -> &[Maker];
 
@@ -501,6 +508,7 @@ pub struct MemoryAnchors {
     makers: Vec<Maker>,
     pinned: Vec<Pinned>,
     revocations: Revocations,
+    known_issuers: Option<KnownIssuers>,
 }
 
 /// A chain that a peer may name by the hash of its end-entity certificate.
@@ -521,7 +529,13 @@ impl MemoryAnchors {
             makers: Vec::new(),
             pinned: Vec::new(),
             revocations: Revocations::none(),
+            known_issuers: None,
         }
+    }
+
+    /// Remembers the signatures of issuers: see [`TrustAnchors::known_issuers`].
+    pub fn remember_issuers(&mut self, known: KnownIssuers) {
+        self.known_issuers = Some(known);
     }
 
     /// Trusts `anchor`.
@@ -623,6 +637,10 @@ impl TrustAnchors for MemoryAnchors {
 
     fn revocations(&self) -> &Revocations {
         &self.revocations
+    }
+
+    fn known_issuers(&self) -> Option<&KnownIssuers> {
+        self.known_issuers.as_ref()
     }
 
     fn makers(&self) -> &[Maker] {

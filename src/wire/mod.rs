@@ -35,6 +35,7 @@ pub(crate) use choice::wire_choice;
 pub use foreign::{Entries, MAX_ENTRIES};
 pub(crate) use reader::ascending;
 pub use reader::{Kind, MapReader, Reader};
+pub(crate) use writer::len_of;
 pub use writer::{Writer, encode_with};
 
 /// Longest message, in bytes: four EAP fragments, and the limit of reassembly.

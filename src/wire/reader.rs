@@ -107,6 +107,21 @@ impl<'a> Reader<'a> {
     }
 
     fn head(&mut self) -> Result<Head, Malformed> {
+        let (used, head) = match short_head(self.rest) {
+            Some(short) => short,
+            None => self.any_head()?,
+        };
+        self.rest = self.rest.get(used..).ok_or(Malformed::Truncated)?;
+        // Each item takes a byte at least, so a count that gets past here is safe to loop over or to reserve for.
+        let fits = match head {
+            Head::Array(items) => items <= self.rest.len(),
+            Head::Map(pairs) => pairs <= self.rest.len() / 2,
+            _ => true,
+        };
+        if fits { Ok(head) } else { Err(Malformed::Truncated) }
+    }
+
+    fn any_head(&self) -> Result<(usize, Head), Malformed> {
         let mut decoder = Decoder::from(self.rest);
         let header = decoder.pull().map_err(|error| match error {
             ciborium_ll::Error::Io(_) => Malformed::Truncated,
@@ -135,17 +150,7 @@ impl<'a> Reader<'a> {
                 return Err(Malformed::Indefinite);
             }
         };
-        if used != head_len(argument) {
-            return Err(Malformed::NotShortest);
-        }
-        self.rest = self.rest.get(used..).ok_or(Malformed::Truncated)?;
-        // Each item takes a byte at least, so a count that gets past here is safe to loop over or to reserve for.
-        let fits = match head {
-            Head::Array(items) => items <= self.rest.len(),
-            Head::Map(pairs) => pairs <= self.rest.len() / 2,
-            _ => true,
-        };
-        if fits { Ok(head) } else { Err(Malformed::Truncated) }
+        if used == head_len(argument) { Ok((used, head)) } else { Err(Malformed::NotShortest) }
     }
 
     fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
@@ -368,6 +373,29 @@ impl<'a> Reader<'a> {
 
 fn length(len: usize) -> Result<u64, Malformed> {
     u64::try_from(len).map_err(|_| Malformed::TooLong)
+}
+
+/// A head with an argument below 256 in its shortest form, and its length: nearly every one is, and the library takes ten
+/// times as long for it. Whatever else there is, and whatever is wrong, is the library's affair.
+fn short_head(bytes: &[u8]) -> Option<(usize, Head)> {
+    let (first, rest) = bytes.split_first()?;
+    let (used, argument) = match (first & 0x1f, rest.first()) {
+        (argument @ 0..=23, _) => (1, argument),
+        (24, Some(argument @ 24..)) => (2, *argument),
+        _ => return None,
+    };
+    let (number, len) = (u64::from(argument), usize::from(argument));
+    let head = match first >> 5 {
+        0 => Head::Unsigned(number),
+        1 => Head::Negative(number),
+        2 => Head::Bytes(len),
+        3 => Head::Text(len),
+        4 => Head::Array(len),
+        5 => Head::Map(len),
+        6 => Head::Tag(number),
+        _ => return None,
+    };
+    Some((used, head))
 }
 
 /// Bytes of the shortest head with this argument (RFC 8949 §3).

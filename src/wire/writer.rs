@@ -7,11 +7,16 @@ use ciborium_ll::{Encoder, Header, simple};
 
 /// Encodes whatever `write` writes, for CBOR sequences. `write` runs twice: once to measure, once to fill.
 pub fn encode_with(write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
-    let mut measure = Writer { out: None, len: 0 };
-    write(&mut measure);
-    let mut out = Vec::with_capacity(measure.len);
+    let mut out = Vec::with_capacity(len_of(&write));
     write(&mut Writer { out: Some(&mut out), len: 0 });
     out
+}
+
+/// How many bytes `write` writes.
+pub(crate) fn len_of(write: impl Fn(&mut Writer<'_>)) -> usize {
+    let mut measure = Writer { out: None, len: 0 };
+    write(&mut measure);
+    measure.len
 }
 
 /// Appends items, or only counts their bytes.
@@ -41,8 +46,25 @@ impl ciborium_io::Write for &mut Writer<'_> {
 }
 
 impl Writer<'_> {
+    /// One with an argument below 256 is written by hand: see the reader's `short_head`.
     fn head(&mut self, header: Header) {
-        let Ok(()) = Encoder::from(self).push(header);
+        let (major, argument) = match header {
+            Header::Positive(number) => (0, number),
+            Header::Negative(number) => (1, number),
+            Header::Bytes(Some(len)) => (2, wide(len)),
+            Header::Text(Some(len)) => (3, wide(len)),
+            Header::Array(Some(len)) => (4, wide(len)),
+            Header::Map(Some(len)) => (5, wide(len)),
+            Header::Tag(number) => (6, number),
+            _ => (7, u64::MAX),
+        };
+        match u8::try_from(argument) {
+            Ok(argument @ 0..=23) => self.encoded(&[major << 5 | argument]),
+            Ok(argument) => self.encoded(&[major << 5 | 24, argument]),
+            Err(_) => {
+                let Ok(()) = Encoder::from(self).push(header);
+            }
+        }
     }
 
     /// Bytes that are already encoded.
@@ -105,13 +127,16 @@ impl Writer<'_> {
 
     /// A byte string that holds what `write` writes (`bstr .cbor`, `bstr .cborseq`).
     pub fn wrapped(&mut self, write: impl Fn(&mut Writer<'_>)) {
-        let mut measure = Writer { out: None, len: 0 };
-        write(&mut measure);
-        self.head(Header::Bytes(Some(measure.len)));
+        let len = len_of(&write);
+        self.head(Header::Bytes(Some(len)));
         // Counting need not run `write` again; otherwise each level of wrapping would double the work.
         match self.out {
             Some(_) => write(self),
-            None => self.len = self.len.saturating_add(measure.len),
+            None => self.len = self.len.saturating_add(len),
         }
     }
+}
+
+fn wide(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
 }

@@ -11,7 +11,10 @@
 )]
 
 mod chains;
+#[path = "../cost/counted.rs"]
+mod counted;
 mod forge;
+mod known;
 mod revocation;
 
 use arrayvec::ArrayVec;

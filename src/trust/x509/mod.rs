@@ -33,6 +33,9 @@
 //! **Time.** Without a clock the chain is judged at the latest `notBefore` in it. `99991231235959Z`, the `notAfter` of
 //! an IDevID without an end (RFC 5280 §4.1.2.5), is a date like any other.
 //!
+//! **Twice the same.** An operator's devices come with a handful of issuers. With [`KnownIssuers`] a signature of an issuer's
+//! certificate, or of a revocation list, is checked once; everything else is looked at every time.
+//!
 //! **Stricter than RFC 5280.** P-256 with ecdsa-with-SHA256 only; version 3 only; subjects in a chain differ; names
 //! match byte for byte; nobody vouches for itself; a chain that constrains directory names is refused, because that cannot be checked here; the
 //! order is leaf to root with nothing out of line. Certificates above the one that an anchor issued (the root itself,
@@ -42,6 +45,7 @@
 //! there are (they must parse). Key identifiers. An anchor's own validity and path length: trusting it was a decision,
 //! not a deduction (RFC 5280 §6.1.1).
 
+mod known;
 mod revocation;
 
 use alloc::vec::Vec;
@@ -70,10 +74,13 @@ use x509_cert::{
     spki::SubjectPublicKeyInfoOwned,
 };
 
-pub use self::revocation::{MAX_LIST, RevocationList, Revocations};
+pub use self::{
+    known::KnownIssuers,
+    revocation::{MAX_LIST, RevocationList, Revocations},
+};
 use super::{Date, MAX_CERTIFICATE, MAX_CHAIN, Peer, TrustAnchors, Usage, certificate_credential};
 use crate::{
-    crypto::{Crypto, Hash, PublicKey, Signature},
+    crypto::{Crypto, Hash, Signature},
     error::{Result, Untrusted},
     identity::{Domain, PeerName, Role},
 };
@@ -202,7 +209,7 @@ pub(super) fn validate(
     let (end_entity, _) = parsed.split_first().ok_or(Untrusted::BadCertificate)?;
     let path = end_entity
         .verify_for_usage(
-            &[&EcdsaP256Sha256(crypto)],
+            &[&EcdsaP256Sha256 { crypto, known: anchors.known_issuers(), leaf: leaf.signature().raw_bytes() }],
             &candidates,
             ders.get(1..).unwrap_or_default(),
             moment(&certificates, date),
@@ -349,7 +356,12 @@ impl ExtendedKeyUsageValidator for AnyUsage {
 }
 
 /// ecdsa-with-SHA256 on P-256 (RFC 5758 §3.2, RFC 5480 §2.1.1), by our own backend.
-struct EcdsaP256Sha256<'c>(&'c dyn Crypto);
+struct EcdsaP256Sha256<'a> {
+    crypto: &'a dyn Crypto,
+    known: Option<&'a KnownIssuers>,
+    /// The end entity's signature, DER.
+    leaf: &'a [u8],
+}
 
 impl fmt::Debug for EcdsaP256Sha256<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -359,12 +371,21 @@ impl fmt::Debug for EcdsaP256Sha256<'_> {
 
 impl SignatureVerificationAlgorithm for EcdsaP256Sha256<'_> {
     fn verify_signature(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
-        let key: PublicKey = match is_sec1_point(public_key) {
-            true => self.0.point(public_key).map_err(|_| InvalidSignature)?,
-            false => return Err(InvalidSignature),
-        };
-        let signature = raw_signature(signature).ok_or(InvalidSignature)?;
-        self.0.verify(&key, message, &signature).map_err(|_| InvalidSignature)
+        if !is_sec1_point(public_key) {
+            return Err(InvalidSignature);
+        }
+        let raw = raw_signature(signature).ok_or(InvalidSignature)?;
+        let known = self.known.filter(|_| signature != self.leaf);
+        let known = known.map(|known| (known, KnownIssuers::name(public_key, message, &raw, self.crypto)));
+        if known.as_ref().is_some_and(|(known, name)| known.knows(name)) {
+            return Ok(());
+        }
+        let key = self.crypto.point(public_key).map_err(|_| InvalidSignature)?;
+        self.crypto.verify(&key, message, &raw).map_err(|_| InvalidSignature)?;
+        if let Some((known, name)) = known {
+            known.learn(&name);
+        }
+        Ok(())
     }
 
     fn public_key_alg_id(&self) -> AlgorithmIdentifier {

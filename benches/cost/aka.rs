@@ -1,8 +1,4 @@
-//! What AKA costs, and how much of it is the primitives.
-//!
-//! Each row is measured in turn with its floor: the calls of the primitives that it cannot do without, straight from the
-//! crates that `aka` stands on. First comes a table with ratios, the figures to quote; then the same rows by criterion.
-//! Measured is `[profile.bench]`.
+//! AKA: vectors, one by one and in a batch, and SUCI. Floors are calls straight to the crates that `aka` stands on.
 //!
 //! ```text
 //! vector          `aka::vector_into`: RAND, AUTN, XRES, CK, IK and AK of one subscriber, key schedule included.
@@ -13,19 +9,16 @@
 //! OPc             from K and OP. Floor: a key schedule and one block
 //! TUAK            a vector, one iteration. Floor: two permutations from `keccak`
 //! MILENAGE-256    a vector. The kernel is this crate's own; floor: its rounds of AES, one by one from `aes::hazmat`
-//! SUCI A, B       `Suci::deconceal`. Floor: the same key agreement from the backend
+//! SUCI A, B       `Suci::deconceal`, with a key of each backend. Floor: the same key agreement from that backend
+//! conceal         `suci::conceal` with a fresh key. Floor: that key made, and the key agreement
 //! ```
-#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "a benchmark that panics is wrong")]
-
 use core::hint::black_box;
-use std::time::Instant;
 
 use aes::{
     Aes128Enc, Block,
     cipher::{BlockCipherEncrypt, KeyInit},
     hazmat::{cipher_round, inv_mix_columns},
 };
-use criterion::Criterion;
 use hmac::{Hmac, Mac};
 use keccak::Keccak;
 use remote_provisioning::{
@@ -43,84 +36,27 @@ use remote_provisioning::{
 };
 use sha2::Sha256;
 
+use crate::row::Row;
+
 const MANY: u32 = 256;
 const MANAGEMENT_FIELD: Amf = [0x80, 0];
 const RAND: [u8; 16] = [7; 16];
 
-fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
-    let testing = std::env::args().any(|argument| argument == "--test");
-    let mut rows = [
-        vector(),
-        batch(),
-        fifth_generation(),
-        usim(),
-        opc(),
-        of_tuak(),
-        of_milenage256(),
-        deconceal("SUCI A", Group::X25519),
-        deconceal("SUCI B", Group::P256),
-    ];
-    summary(&mut rows, if testing { 2 } else { 2_000 });
-    for row in &mut rows {
-        let mut group = criterion.benchmark_group(row.name);
-        group.bench_function("floor", |bench| bench.iter(&mut row.floor));
-        group.bench_function("all", |bench| bench.iter(&mut row.all));
-        group.finish();
+pub(crate) fn rows() -> Vec<Row> {
+    let mut rows = vec![vector(), batch(), fifth_generation(), usim(), opc(), of_tuak(), of_milenage256()];
+    for group in [Group::X25519, Group::P256] {
+        rows.push(concealed(group));
+        rows.push(deconceal(group, "rustcrypto", |private| Box::new(AgreementKey::new(group, private).unwrap())));
+        #[cfg(feature = "aws-lc-rs")]
+        rows.push(deconceal(group, "aws-lc-rs", |private| {
+            Box::new(remote_provisioning::crypto::aws_lc::AgreementKey::new(group, private).unwrap())
+        }));
     }
-    criterion.final_summary();
+    rows
 }
-
-/// What is measured, and what it cannot do without.
-struct Row {
-    name: &'static str,
-    /// How often in a row, so that the clock is not what is measured.
-    calls: u32,
-    /// How many results one call has.
-    results: u32,
-    floor: Box<dyn FnMut()>,
-    all: Box<dyn FnMut()>,
-}
-
-impl Row {
-    fn new(name: &'static str, calls: u32, floor: impl FnMut() + 'static, all: impl FnMut() + 'static) -> Self {
-        Self { name, calls, results: 1, floor: Box::new(floor), all: Box::new(all) }
-    }
-}
-
-fn summary(rows: &mut [Row], rounds: usize) {
-    eprintln!("{:<14} {:>9} {:>9}  times the floor   (ns; medians of {rounds}, in turn)", "", "all", "floor");
-    let mut times: Vec<_> = rows.iter().map(|_| (Vec::new(), Vec::new())).collect();
-    for _ in 0..rounds {
-        for (row, (least, all)) in rows.iter_mut().zip(&mut times) {
-            least.push(time(row.calls, &mut row.floor));
-            all.push(time(row.calls, &mut row.all));
-        }
-    }
-    for (row, (least, all)) in rows.iter().zip(times) {
-        let (least, all) = (median(least) / f64::from(row.results), median(all) / f64::from(row.results));
-        eprintln!("{:<14} {all:>9.1} {least:>9.1}  {:>14.2}", row.name, all / least);
-    }
-}
-
-/// Nanoseconds per call.
-fn time(calls: u32, mut work: impl FnMut()) -> f64 {
-    let start = Instant::now();
-    for _ in 0..calls {
-        work();
-    }
-    start.elapsed().as_secs_f64() * 1e9 / f64::from(calls)
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_unstable_by(f64::total_cmp);
-    *times.get(times.len() / 2).unwrap()
-}
-
-// ------------------------------------------------------------------------------------------------------- rows
 
 fn vector() -> Row {
-    Row::new("vector", 256, floor_of_vector(), all_of_vector(subscriber(0)))
+    Row::new("aka/vector", all_of_vector(subscriber(0)), floor_of_vector()).calls(256).goal(1.2)
 }
 
 fn batch() -> Row {
@@ -141,7 +77,7 @@ fn batch() -> Row {
             milenage_blocks(key, blocks);
         }
     };
-    Row { results: MANY, ..Row::new("batch", 1, floor, all) }
+    Row::new("aka/batch, each vector", all, floor).results(MANY).goal(1.2)
 }
 
 fn fifth_generation() -> Row {
@@ -157,7 +93,7 @@ fn fifth_generation() -> Row {
         black_box(res_star(&vector.keys, black_box(&name), &vector.challenge.rand));
         black_box(KAusf::new(&vector.keys, black_box(&name), &vector.challenge));
     };
-    Row::new("5G vector", 64, floor, all)
+    Row::new("aka/5G vector", all, floor).calls(64).goal(1.3)
 }
 
 fn usim() -> Row {
@@ -173,18 +109,21 @@ fn usim() -> Row {
     };
     let set = subscriber(0);
     let challenge = aka::vector(&set, &RAND, sqn(), MANAGEMENT_FIELD).challenge;
+    let fresh = SqnArray::new(Profile::default());
     let all = move || {
-        let answer = aka::authenticate(black_box(&set), &mut SqnArray::new(Profile::default()), black_box(&challenge));
+        let answer = aka::authenticate(black_box(&set), &mut fresh.clone(), black_box(&challenge));
         assert!(matches!(answer, aka::Answer::Success(_)));
     };
-    Row::new("USIM", 256, floor, all)
+    Row::new("aka/USIM", all, floor).calls(256).goal(1.2)
 }
 
 fn opc() -> Row {
     let mut block = [1; 16];
     let floor = move || Aes128Enc::new(black_box(&[0; 16]).into()).encrypt_block(black_box(&mut block).into());
     let (k, op) = (secret([0; 16]), secret([1; 16]));
-    Row::new("OPc", 256, floor, move || drop(black_box(milenage::opc(black_box(&k), black_box(&op)))))
+    Row::new("aka/OPc", move || drop(black_box(milenage::opc(black_box(&k), black_box(&op)))), floor)
+        .calls(256)
+        .goal(1.2)
 }
 
 fn of_tuak() -> Row {
@@ -195,7 +134,7 @@ fn of_tuak() -> Row {
         }
     };
     let functions = tuak::Functions::new(&secret([0; 16]), &secret([1; 32]), tuak::Parameters::default());
-    Row::new("TUAK", 64, floor, all_of_vector(Tuak::new(functions).unwrap()))
+    Row::new("aka/TUAK", all_of_vector(Tuak::new(functions).unwrap()), floor).calls(64).goal(1.17)
 }
 
 /// A key schedule with 28 words through the S-box, and six blocks with 14 rounds of two halves, the last without
@@ -211,21 +150,49 @@ fn of_milenage256() -> Row {
         }
     };
     let functions = milenage256::Functions::new(&secret([0; 32]), &secret([1; 32]), milenage256::Parameters::default());
-    Row::new("MILENAGE-256", 16, floor, all_of_vector(Milenage256::new(functions).unwrap()))
+    Row::new("aka/MILENAGE-256", all_of_vector(Milenage256::new(functions).unwrap()), floor).calls(16)
 }
 
-fn deconceal(name: &'static str, group: Group) -> Row {
-    let key = |seed| AgreementKey::generate(group, &mut SeededRng::new(seed)).unwrap();
-    let identity = Identity::Imsi(Imsi::new("001010123456789".parse().unwrap(), plmn()).unwrap());
-    let home = HomeNetworkKey::new(1, group, key(1).public_key()).unwrap();
-    let suci = conceal(&identity, "0".parse().unwrap(), &home, key(2)).unwrap();
-    let (own, same, peer) = (key(1), key(1), key(2));
+/// Keys of the home, one for the row and one for its floor, from one private key.
+fn deconceal(group: Group, backend: &str, key: impl Fn(Secret<32>) -> Box<dyn Agreement>) -> Row {
+    let [own, same] = [(); 2].map(|()| key(Secret::from_slice(&[0x41; 32]).unwrap()));
+    let peer = AgreementKey::generate(group, &mut SeededRng::new(2)).unwrap();
+    let public = peer.public_key().to_vec();
+    let home = HomeNetworkKey::new(1, group, own.public_key()).unwrap();
+    let suci = conceal(&subscription(), "0".parse().unwrap(), &home, peer).unwrap();
     let floor = move || {
         let mut shared = Secret::zeroed();
-        black_box(&same).agree(black_box(peer.public_key()), &mut shared).unwrap();
+        black_box(&same).agree(black_box(&public), &mut shared).unwrap();
         black_box(&shared);
     };
-    Row::new(name, 1, floor, move || drop(black_box(black_box(&suci).deconceal(|_| Some(&own)).unwrap())))
+    let all = move || drop(black_box(black_box(&suci).deconceal(|_| Some(&*own)).unwrap()));
+    Row::new(format!("aka/SUCI {}, deconceal, {backend}", profile(group)), all, floor).goal(1.05)
+}
+
+fn concealed(group: Group) -> Row {
+    let fresh = move || AgreementKey::generate(group, &mut SeededRng::new(2)).unwrap();
+    let home = AgreementKey::generate(group, &mut SeededRng::new(1)).unwrap();
+    let public = home.public_key().to_vec();
+    let home = HomeNetworkKey::new(1, group, home.public_key()).unwrap();
+    let subscription = subscription();
+    let all = move || drop(black_box(conceal(&subscription, "0".parse().unwrap(), black_box(&home), fresh()).unwrap()));
+    let floor = move || {
+        let mut shared = Secret::zeroed();
+        fresh().agree(black_box(&public), &mut shared).unwrap();
+        black_box(&shared);
+    };
+    Row::new(format!("aka/SUCI {}, conceal, rustcrypto", profile(group)), all, floor).goal(1.05)
+}
+
+const fn profile(group: Group) -> &'static str {
+    match group {
+        Group::X25519 => "A",
+        Group::P256 => "B",
+    }
+}
+
+fn subscription() -> Identity {
+    Identity::Imsi(Imsi::new("001010123456789".parse().unwrap(), plmn()).unwrap())
 }
 
 // ------------------------------------------------------------------------------------------------------ parts

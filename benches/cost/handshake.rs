@@ -7,23 +7,22 @@
 //!                         public keys (some 95 in a hundred of the time), hashes, HKDF, AEAD
 //! ```
 //!
-//! Each side is driven with what the other one said in a recorded run. First comes a table with ratios, from runs of both
-//! in turn: the figures to quote. What a backend adds to its library is in `benches/crypto.rs`. Measured is
-//! `[profile.bench]`.
-#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "a benchmark that panics is wrong")]
-
-mod common;
+//! Each side is driven with what the other one said in a recorded run. What a backend adds to its library is in `crypto`.
 
 use core::hint::black_box;
+use std::rc::Rc;
 
-use common::{Backend, Pair, Side};
-use criterion::Criterion;
 use remote_provisioning::{
-    crypto::{EphemeralKey, Group, PublicKey, Secret, Signature},
+    crypto::{Crypto, EphemeralKey, Group, PublicKey, Secret, Signature},
     edhoc::{ConnectionId, Method, Session, Suite, initiator, responder},
     identity::{Domain, Role},
     sim::{IDENTITY, SeededRng, TODAY, identities as ids},
     trust::{self, Candidates, CredentialId, MemoryAnchors},
+};
+
+use crate::{
+    parties::{self, Backend, Pair, Side},
+    row::Row,
 };
 
 const METHODS: [(Method, &str); 4] = [
@@ -33,27 +32,21 @@ const METHODS: [(Method, &str); 4] = [
     (Method::StaticStatic, "method 3"),
 ];
 
-fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
-    let runs: Vec<Run> = common::backends()
-        .into_iter()
-        .flat_map(|backend| {
-            let kids = METHODS.map(|(method, name)| Run::new(backend, method, name, Pair::kids(backend), 0));
-            kids.into_iter().chain([Run::new(backend, Method::SignSign, "chains", Pair::chains(backend), 2)])
-        })
-        .collect();
-    common::head("handshake");
-    for run in &runs {
-        common::row(&format!("{}/initiator", run.name), &|| drop(run.initiator()), &|| run.floor(Role::Device));
-        common::row(&format!("{}/responder", run.name), &|| drop(run.responder()), &|| run.floor(Role::Operator));
-    }
-    for run in &runs {
-        let mut group = criterion.benchmark_group(&run.name);
-        group.bench_function("initiator", |bench| bench.iter(|| run.initiator()));
-        group.bench_function("responder", |bench| bench.iter(|| run.responder()));
-        group.finish();
-    }
-    criterion.final_summary();
+pub(crate) fn rows() -> Vec<Row> {
+    let runs = parties::backends().into_iter().flat_map(|backend| {
+        let kids = METHODS.map(|(method, name)| Run::new(backend, method, name, Pair::kids(backend), 0));
+        kids.into_iter().chain([Run::new(backend, Method::SignSign, "chains", Pair::chains(backend), 2)])
+    });
+    runs.flat_map(|run| {
+        let run = Rc::new(run);
+        let goal = if run.backend.name == "rustcrypto" { 1.03 } else { 1.05 };
+        let row = |side, role, all: fn(&Run) -> Session| {
+            let (name, one, other) = (format!("handshake/{}/{side}", run.name), run.clone(), run.clone());
+            Row::new(name, move || drop(all(&one)), move || other.floor(role)).goal(goal)
+        };
+        [row("initiator", Role::Device, Run::initiator), row("responder", Role::Operator, Run::responder)]
+    })
+    .collect()
 }
 
 struct Run {
@@ -153,47 +146,7 @@ impl Run {
     /// the key schedule.
     fn floor(&self, role: Role) {
         self.public_key_operations(role);
-        self.schedule();
-    }
-
-    /// RFC 9528 §4 and §5: four transcript hashes; an extract for G_XY and each static key; KEYSTREAM_2, two MACs, two
-    /// keys with nonces, PRK_out and PRK_exporter, a salt for each static key; message_3 and message_4.
-    fn schedule(&self) {
-        let crypto = self.backend.crypto;
-        let [message_1, message_2, message_3, message_4] = &self.recorded;
-        let statics = match self.method {
-            Method::SignSign => 0,
-            Method::SignStatic | Method::StaticSign => 1,
-            Method::StaticStatic => 2,
-        };
-        let (device, operator) = (self.pair.device.own.credential(), self.pair.operator.own.credential());
-        for text in
-            [&[message_1.as_slice()][..], &[&[0; 66]], &[&[0; 34], message_2, operator], &[&[0; 34], message_3, device]]
-        {
-            black_box(crypto.sha256(text));
-        }
-        let mut prk = Secret::zeroed();
-        (0..1 + statics).for_each(|_| crypto.hkdf_extract(&[1; 32], &[2; 32], &mut prk));
-
-        let mut okm = vec![0; message_2.len()];
-        let mut expand = |info: &[&[u8]], len: usize| {
-            crypto.hkdf_expand(&prk, info, okm.get_mut(..len).unwrap()).unwrap();
-        };
-        // Label, transcript hash and length.
-        let short: &[&[u8]] = &[&[0; 38]];
-        let mac = if self.method == Method::SignSign { 32 } else { Suite::GCM.mac_len };
-        expand(&[&[0; 48], operator], mac);
-        expand(&[&[0; 48], device], mac);
-        for len in [message_2.len() - 35, 16, 12, 16, 12, 32, 32] {
-            expand(short, len);
-        }
-        (0..statics).for_each(|_| expand(short, 32));
-
-        for message in [message_3, message_4] {
-            let mut text = message.clone();
-            crypto.seal(Suite::GCM.aead, &[1; 16], &[2; 12], &[3; 45], &mut text).unwrap();
-            black_box(&text);
-        }
+        schedule(self.backend.crypto, self.method, &self.recorded, &self.pair);
     }
 
     fn public_key_operations(&self, role: Role) {
@@ -227,5 +180,44 @@ impl Run {
             crypto.verify(peer, &MESSAGE, signature).unwrap();
         }
         black_box(&shared);
+    }
+}
+
+/// RFC 9528 §4 and §5: four transcript hashes; an extract for G_XY and each static key; KEYSTREAM_2, two MACs, two
+/// keys with nonces, PRK_out and PRK_exporter, a salt for each static key; message_3 and message_4.
+pub(crate) fn schedule(crypto: &dyn Crypto, method: Method, messages: &[Vec<u8>], pair: &Pair) {
+    let [message_1, message_2, message_3, message_4, ..] = messages else { return };
+    let statics = match method {
+        Method::SignSign => 0,
+        Method::SignStatic | Method::StaticSign => 1,
+        Method::StaticStatic => 2,
+    };
+    let (device, operator) = (pair.device.own.credential(), pair.operator.own.credential());
+    for text in
+        [&[message_1.as_slice()][..], &[&[0; 66]], &[&[0; 34], message_2, operator], &[&[0; 34], message_3, device]]
+    {
+        black_box(crypto.sha256(text));
+    }
+    let mut prk = Secret::zeroed();
+    (0..1 + statics).for_each(|_| crypto.hkdf_extract(&[1; 32], &[2; 32], &mut prk));
+
+    let mut okm = vec![0; message_2.len()];
+    let mut expand = |info: &[&[u8]], len: usize| {
+        crypto.hkdf_expand(&prk, info, okm.get_mut(..len).unwrap()).unwrap();
+    };
+    // Label, transcript hash and length.
+    let short: &[&[u8]] = &[&[0; 38]];
+    let mac = if method == Method::SignSign { 32 } else { Suite::GCM.mac_len };
+    expand(&[&[0; 48], operator], mac);
+    expand(&[&[0; 48], device], mac);
+    for len in [message_2.len() - 35, 16, 12, 16, 12, 32, 32] {
+        expand(short, len);
+    }
+    (0..statics).for_each(|_| expand(short, 32));
+
+    for message in [message_3, message_4] {
+        let mut text = message.clone();
+        crypto.seal(Suite::GCM.aead, &[1; 16], &[2; 12], &[3; 45], &mut text).unwrap();
+        black_box(&text);
     }
 }

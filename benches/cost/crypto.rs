@@ -11,59 +11,33 @@
 //! seal, open      A128GCM over 100 bytes, key schedule included; floor: the same
 //! ```
 //!
-//! First comes a table with ratios, from runs of floor and contender in turn: the figure to quote. Measured is
-//! `[profile.bench]`. Without the feature `aws-lc-rs` that backend is left out.
-#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "a benchmark that panics is wrong")]
+//! Without the feature `aws-lc-rs` that backend is left out.
 
 use core::hint::black_box;
-use std::time::Instant;
-
-use criterion::Criterion;
 use remote_provisioning::{
     crypto::{Aead, Crypto, EphemeralKey, Group, PublicKey, Rng, Secret, Signature, rustcrypto::RustCrypto},
     error::Backend,
     store::{KeyId, KeyStore, memory::MemoryKeyStore},
 };
 
+use crate::row::Row;
+
 const KEY: KeyId = KeyId(1);
 const SCALAR: [u8; 32] = [0x11; 32];
 const PEER: [u8; 32] = [0x22; 32];
 const MESSAGE: [u8; 256] = [0x33; 256];
 
-fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
-    let testing = std::env::args().any(|argument| argument == "--test");
-    let backends = vec![
-        backend("rustcrypto", &RustCrypto, memory_store(), p256_floor()),
-        #[cfg(feature = "aws-lc-rs")]
-        backend("aws-lc-rs", &remote_provisioning::crypto::aws_lc::AwsLc, aws_lc_store(), aws_lc_floor()),
-    ];
-    summary(&backends, if testing { 1 } else { 60 });
-    for (name, rows) in backends {
-        let mut group = criterion.benchmark_group(name);
-        for row in rows {
-            group.bench_function(row.name, |bench| bench.iter(|| (row.ours)()));
-        }
-        group.finish();
-    }
-    criterion.final_summary();
-}
-
-struct Row {
-    name: &'static str,
-    ours: Box<dyn Fn()>,
-    floor: Box<dyn Fn()>,
+pub(crate) fn rows() -> Vec<Row> {
+    let mut rows = backend("rustcrypto", &RustCrypto, memory_store(), p256_floor());
+    #[cfg(feature = "aws-lc-rs")]
+    rows.extend(backend("aws-lc-rs", &remote_provisioning::crypto::aws_lc::AwsLc, aws_lc_store(), aws_lc_floor()));
+    rows
 }
 
 /// The same work by the library alone, in the order of [`backend`].
 type Floor = [Box<dyn Fn()>; 8];
 
-fn backend(
-    name: &'static str,
-    crypto: &'static dyn Crypto,
-    keys: Box<dyn KeyStore>,
-    floor: Floor,
-) -> (&'static str, Vec<Row>) {
+fn backend(name: &str, crypto: &'static dyn Crypto, keys: Box<dyn KeyStore>, floor: Floor) -> Vec<Row> {
     let [keygen, encapsulate, decapsulate, agree, verify, sign, seal, open] = floor;
     // Shared by two rows, for as long as the program runs.
     let (keys, agree): (&dyn KeyStore, &dyn Fn()) = (Box::leak(keys), Box::leak(agree));
@@ -80,8 +54,10 @@ fn backend(
         crypto.seal(Aead::A128Gcm, &[1; 16], &[2; 12], b"aad", &mut text).unwrap();
         text
     };
-    let row = |name, ours, floor| Row { name, ours, floor };
-    let rows = vec![
+    let row = |what, ours: Box<dyn Fn()>, floor: Box<dyn Fn()>| {
+        Row::new(format!("crypto/{name}/{what}"), ours, floor).calls(20)
+    };
+    vec![
         row("keygen", Box::new(move || done(crypto.generate(Group::P256, &mut Draw(black_box(SCALAR))))), keygen),
         row("encapsulate", Box::new(move || encapsulates(crypto, &g_x)), encapsulate),
         row("decapsulate", Box::new(move || decapsulates(crypto, &one, &g_y)), decapsulate),
@@ -91,8 +67,7 @@ fn backend(
         row("store agree", Box::new(move || store_agrees(keys, &point)), Box::new(agree)),
         row("seal", Box::new(move || seals(crypto)), seal),
         row("open", Box::new(move || opens(crypto, &sealed)), open),
-    ];
-    (name, rows)
+    ]
 }
 
 fn encapsulates(crypto: &dyn Crypto, g_x: &[u8]) {
@@ -281,31 +256,4 @@ fn aws_lc_floor() -> Floor {
             black_box(text);
         }),
     ]
-}
-
-fn summary(backends: &[(&str, Vec<Row>)], rounds: usize) {
-    for (name, rows) in backends {
-        eprintln!("{name:<14} {:>9} {:>9}  over the floor   (µs; medians of {rounds}, in turn)", "", "floor");
-        for row in rows {
-            let times = (0..rounds).map(|_| (time(&row.ours), time(&row.floor)));
-            let (ours, floor): (Vec<_>, Vec<_>) = times.unzip();
-            let (ours, floor) = (median(ours), median(floor));
-            eprintln!("{:<14} {ours:>9.2} {floor:>9.2}  {:>+13.1} %", row.name, (ours / floor - 1.0) * 100.0);
-        }
-    }
-}
-
-/// Microseconds per call.
-fn time(work: &dyn Fn()) -> f64 {
-    const CALLS: u32 = 20;
-    let start = Instant::now();
-    for _ in 0..CALLS {
-        work();
-    }
-    start.elapsed().as_secs_f64() * 1e6 / f64::from(CALLS)
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_unstable_by(f64::total_cmp);
-    *times.get(times.len() / 2).unwrap()
 }

@@ -1,17 +1,18 @@
-//! What both benches of the protocol share: backends, parties, and a table with ratios.
-#![allow(dead_code, reason = "each bench uses its part")]
+//! Who takes part: backends with their key stores, and parties with their credentials.
 
-use core::{cell::RefCell, time::Duration};
-use std::time::Instant;
+use core::cell::RefCell;
 
 use remote_provisioning::{
-    crypto::{Crypto, PublicKey, Secret, Signature, rustcrypto::RustCrypto},
+    crypto::{
+        Agreement, Crypto, Group, PublicKey, Secret, Signature,
+        rustcrypto::{self, RustCrypto},
+    },
     edhoc::OwnCredential,
     error,
     identity::{Domain, Role},
     sim::{IDENTITY, identities as ids},
     store::{KeyId, KeyStore, memory::MemoryKeyStore},
-    trust::{MemoryAnchors, Pinned},
+    trust::{KnownIssuers, MemoryAnchors, Pinned},
 };
 
 /// Primitives, and the key store that goes with them.
@@ -20,6 +21,8 @@ pub(crate) struct Backend {
     pub(crate) name: &'static str,
     pub(crate) crypto: &'static dyn Crypto,
     pub(crate) keys: fn(&[u8; 32]) -> Box<dyn KeyStore>,
+    /// A key of P-256 that agrees.
+    pub(crate) agreement: fn(Secret<32>) -> Box<dyn Agreement>,
 }
 
 pub(crate) fn backends() -> Vec<Backend> {
@@ -32,6 +35,7 @@ pub(crate) fn backends() -> Vec<Backend> {
                 keys.insert(IDENTITY, key).unwrap();
                 Box::new(keys)
             },
+            agreement: |private| Box::new(rustcrypto::AgreementKey::new(Group::P256, private).unwrap()),
         },
         #[cfg(feature = "aws-lc-rs")]
         Backend {
@@ -42,14 +46,23 @@ pub(crate) fn backends() -> Vec<Backend> {
                 keys.insert(IDENTITY, key).unwrap();
                 Box::new(keys)
             },
+            agreement: |private| {
+                Box::new(remote_provisioning::crypto::aws_lc::AgreementKey::new(Group::P256, private).unwrap())
+            },
         },
     ]
 }
 
 /// Signs anew each time and says what it said the first time: a hedged signature would make a recorded run another one.
-struct Replaying {
+pub(crate) struct Replaying {
     keys: Box<dyn KeyStore>,
     said: RefCell<Vec<(Vec<u8>, Signature)>>,
+}
+
+impl Replaying {
+    pub(crate) fn new(keys: Box<dyn KeyStore>) -> Self {
+        Self { keys, said: RefCell::default() }
+    }
 }
 
 impl KeyStore for Replaying {
@@ -81,7 +94,7 @@ pub(crate) struct Side {
 
 impl Side {
     fn new(own: OwnCredential, keys: Box<dyn KeyStore>, anchors: MemoryAnchors) -> Self {
-        Self { own, keys: Box::new(Replaying { keys, said: RefCell::default() }), anchors }
+        Self { own, keys: Box::new(Replaying::new(keys)), anchors }
     }
 }
 
@@ -101,6 +114,12 @@ impl Pair {
         }
     }
 
+    /// The operator remembers issuers.
+    pub(crate) fn remembering(mut self) -> Self {
+        self.operator.anchors.remember_issuers(KnownIssuers::new(16));
+        self
+    }
+
     /// Raw public keys, named by `kid`.
     pub(crate) fn kids(backend: Backend) -> Self {
         let own = |ccs, role| {
@@ -114,31 +133,4 @@ impl Pair {
             operator: Side::new(operator, keys(ids::raw_operator_key()), ids::operator_anchors()),
         }
     }
-}
-
-/// How often each row of a table runs.
-pub(crate) fn rounds() -> usize {
-    if std::env::args().any(|argument| argument == "--test") { 10 } else { 400 }
-}
-
-pub(crate) fn head(what: &str) {
-    let rounds = rounds();
-    eprintln!("{what:<44} {:>9} {:>9}  over it  allocations   (µs; medians of {rounds}, in turn)", "", "primitives");
-}
-
-/// One row: contender and floor in turn, so that both meet the same machine.
-pub(crate) fn row(name: &str, run: &dyn Fn(), floor: &dyn Fn()) {
-    let time = |work: &dyn Fn()| {
-        let start = Instant::now();
-        work();
-        start.elapsed()
-    };
-    let (mut ours, mut least): (Vec<_>, Vec<_>) = (0..rounds()).map(|_| (time(run), time(floor))).unzip();
-    let micros = |times: &mut Vec<Duration>| {
-        times.sort_unstable();
-        times.get(times.len() / 2).unwrap().as_secs_f64() * 1e6
-    };
-    let (ours, least) = (micros(&mut ours), micros(&mut least));
-    let allocations = allocation_counter::measure(run).count_total;
-    eprintln!("{name:<44} {ours:>9.1} {least:>9.1} {:>+8.1} % {allocations:>8}", (ours / least - 1.0) * 100.0);
 }

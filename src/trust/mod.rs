@@ -28,6 +28,10 @@ pub mod ccs;
 pub mod concealed;
 pub mod cwt;
 pub mod voucher;
+#[cfg(feature = "x509")]
+pub mod x509;
+#[cfg(not(feature = "x509"))]
+#[path = "no_x509.rs"]
 pub mod x509;
 
 use alloc::{boxed::Box, vec::Vec};

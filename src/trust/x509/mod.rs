@@ -380,7 +380,7 @@ impl SignatureVerificationAlgorithm for EcdsaP256Sha256<'_> {
 fn raw_signature(der: &[u8]) -> Option<Signature> {
     let mut reader = SliceReader::new(der).ok()?;
     let (r, s) = reader
-        .sequence(|pair| Ok::<_, x509_cert::der::Error>((UintRef::decode(pair)?, UintRef::decode(pair)?)))
+        .sequence(|pair| Ok::<_, der::Error>((UintRef::decode(pair)?, UintRef::decode(pair)?)))
         .ok()?;
     reader.finish().ok()?;
     let mut raw: Signature = [0; 64];

@@ -1,0 +1,450 @@
+//! A firmware with the device side of the library, on an emulated Cortex-M4F, against the operator side in this process:
+//! first provisioning, a power cut in the middle, resume, re-key, attach. And what all of it costs.
+//!
+//! ```text
+//! cargo run --example emulator                     builds, runs, prints, and fails where a budget is exceeded
+//! cargo run --example emulator -- --cuts 200       with more power cuts
+//! cargo run --example emulator -- --features       what each feature of the library costs in flash; builds six more
+//! cargo run --example emulator -- --symbols 40     where the bytes go, further down
+//! ```
+//!
+//! Wants the Rust target `thumbv7em-none-eabihf` and `qemu-system-arm` (Debian's package has that name). The firmware is a
+//! Cargo project of its own, in `examples/firmware`. Figures of time are instructions, which the emulator counts exactly;
+//! it knows nothing of cycles.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core,
+    reason = "a program with std that talks to a person"
+)]
+
+#[path = "emulator/elf.rs"]
+mod elf;
+#[path = "emulator/machine.rs"]
+mod machine;
+#[path = "emulator/office.rs"]
+mod office;
+
+use std::{
+    error::Error as StdError,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use remote_provisioning::identity::Supi;
+
+use crate::{machine::Machine, office::Office};
+
+type Result<T> = std::result::Result<T, Box<dyn StdError>>;
+
+const USAGE: &str = "usage: emulator [--cuts N] [--features] [--symbols N]
+  --cuts N     power cuts in the flash's work, spread over the first provisioning and the re-key (default 8)
+  --features   prints what each feature of the library costs, and ends
+  --symbols N  how many of the longest functions to print (default 20)";
+
+struct Options {
+    cuts: u32,
+    features: bool,
+    symbols: usize,
+}
+
+fn options() -> Option<Options> {
+    let mut options = Options { cuts: 8, features: false, symbols: 20 };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(name) = arguments.next() {
+        match name.as_str() {
+            "--features" => options.features = true,
+            "--cuts" => options.cuts = arguments.next()?.parse().ok().filter(|cuts| *cuts > 0)?,
+            "--symbols" => options.symbols = arguments.next()?.parse().ok()?,
+            _ => return None,
+        }
+    }
+    Some(options)
+}
+
+fn main() -> ExitCode {
+    let Some(options) = options() else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let outcome = if options.features { features() } else { story(&options) };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("FAILED: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------- building
+
+const TARGET: &str = "thumbv7em-none-eabihf";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Builds a program of the firmware project with these features, and gives the place of its image.
+fn build(program: &str, features: &str) -> Result<PathBuf> {
+    let target = root().join("target/firmware");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(root().join("examples/firmware")).env("CARGO_TARGET_DIR", &target);
+    cargo.args(["build", "--release", "--quiet", "--locked", "--no-default-features", "--features", features]);
+    // What this program was run with is for this program.
+    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER"] {
+        cargo.env_remove(name);
+    }
+    if !cargo.args(["--bin", program]).status()?.success() {
+        return Err(format!("the firmware does not build; is there a target {TARGET}?").into());
+    }
+    let image = target.join(format!("{program}-{}.elf", features.replace(',', "-")));
+    fs::copy(target.join(TARGET).join("release").join(program), &image)?;
+    Ok(image)
+}
+
+// -------------------------------------------------------------------------------------------------------- devices
+
+/// What an operation has cost the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Bill {
+    instructions: u64,
+    /// Of those, in operations with points of P-256.
+    points: u64,
+    calls: u64,
+    stack: u64,
+    heap: u64,
+    allocations: u64,
+    commits: u64,
+    words: u64,
+    pages: u64,
+}
+
+impl Bill {
+    fn read(content: &[u8]) -> Option<Self> {
+        let mut rows = content.as_chunks::<8>().0.iter().map(|row| u64::from_le_bytes(*row));
+        let mut next = || rows.next();
+        // An instruction takes 256 ns, a tick 40.
+        let instructions = |ticks: u64| (ticks * 40 + 128) / 256;
+        Some(Self {
+            instructions: instructions(next()?),
+            points: instructions(next()?),
+            calls: next()?,
+            stack: next()?,
+            heap: next()?,
+            allocations: next()?,
+            commits: next()?,
+            words: next()?,
+            pages: next()?,
+        })
+    }
+
+    /// Steps that the flash takes: it can be cut off at each.
+    const fn steps(&self) -> u64 {
+        self.words + 2 * self.pages
+    }
+}
+
+/// When the power is cut.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    Never,
+    /// When this message of the device has left.
+    Message(usize),
+    /// When the flash has taken this many steps.
+    Flash(u32),
+}
+
+#[derive(Clone, Copy)]
+enum Goal {
+    Provision = 0,
+    Rekey = 1,
+}
+
+/// What the device says it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Status {
+    supi: Supi,
+    epoch: u32,
+    complete: bool,
+}
+
+/// A device, its operator, and what it has been through.
+struct World {
+    firmware: PathBuf,
+    flash: PathBuf,
+    office: Office,
+    machine: Option<Machine>,
+}
+
+impl World {
+    /// A device that leaves the factory.
+    fn new(firmware: &Path, number: u8) -> Result<Self> {
+        let flash = firmware.with_extension(format!("{number}.flash"));
+        machine::new_flash(&flash)?;
+        let mut office = Office::new(number.into())?;
+        let made = office.make(number)?;
+        let mut world = Self { firmware: firmware.to_owned(), flash, office, machine: None };
+        world.switch_on(Some(&made))?;
+        Ok(world)
+    }
+
+    fn switch_on(&mut self, made: Option<&[u8]>) -> Result<()> {
+        self.machine = None;
+        let machine = self.machine.insert(Machine::start(&self.firmware, &self.flash)?);
+        if let Some(made) = made {
+            machine.send(b'i', made)?;
+        }
+        machine.send(b'b', &[])?;
+        machine.send(b's', &self.office.entropy()?)?;
+        Ok(())
+    }
+
+    fn send(&mut self, kind: u8, content: &[u8]) -> Result<()> {
+        Ok(self.machine.as_mut().ok_or("the device is off")?.send(kind, content)?)
+    }
+
+    fn receive(&mut self) -> Result<(u8, Vec<u8>)> {
+        Ok(self.machine.as_mut().ok_or("the device is off")?.receive()?)
+    }
+
+    /// One attempt; `None` if it ended with the power.
+    fn attempt(&mut self, goal: Goal, cut: Cut) -> Result<Option<Bill>> {
+        if let Cut::Flash(steps) = cut {
+            self.send(b'c', &steps.to_le_bytes())?;
+        }
+        self.office.begin();
+        self.send(b'g', &[goal as u8])?;
+        let mut sent = 0;
+        loop {
+            match self.receive()? {
+                (b'm', message) => {
+                    sent += 1;
+                    if cut == Cut::Message(sent) {
+                        self.machine = None;
+                        return Ok(None);
+                    }
+                    match self.office.answer(&message) {
+                        Some(answer) => self.send(b'm', &answer)?,
+                        None => self.send(b't', &[])?,
+                    }
+                }
+                (b'C', _) => {
+                    self.machine = None;
+                    return Ok(None);
+                }
+                (b'F', result) if result != [0] => return Err("the attempt failed".into()),
+                (b'I' | b'F', _) => {}
+                (b'B', bill) => return Ok(Some(Bill::read(&bill).ok_or("a short bill")?)),
+                (kind, _) => return Err(format!("the firmware stopped: {}", char::from(kind)).into()),
+            }
+        }
+    }
+
+    fn status(&mut self) -> Result<Option<Status>> {
+        self.send(b'q', &[])?;
+        let (b'Q', content) = self.receive()? else { return Err("no status".into()) };
+        let Some((complete, rest)) = content.split_first() else { return Ok(None) };
+        let (epoch, supi) = rest.split_first_chunk().ok_or("a short status")?;
+        let supi = std::str::from_utf8(supi)?.parse()?;
+        Ok(Some(Status { supi, epoch: u32::from_le_bytes(*epoch), complete: *complete == 1 }))
+    }
+
+    /// The device attaches to its operator's network.
+    fn attach(&mut self) -> Result<Bill> {
+        let status = self.status()?.ok_or("no subscription to attach with")?;
+        let (challenge, expected) = self.office.challenge(&status.supi)?;
+        self.send(b'a', &challenge)?;
+        match self.receive()? {
+            (b'R', res) if res == expected => {}
+            (b'R', _) => return Err("the network does not let the device in".into()),
+            (kind, _) => return Err(format!("the firmware stopped: {}", char::from(kind)).into()),
+        }
+        let (b'B', bill) = self.receive()? else { return Err("no bill".into()) };
+        Bill::read(&bill).ok_or_else(|| "a short bill".into())
+    }
+
+    /// Goes for `goal` with the power cut once, goes on, and comes to a good end. Gives the bill of what came last.
+    fn interrupted(&mut self, goal: Goal, cut: Cut, epoch: u32) -> Result<Bill> {
+        let mut bill = self.attempt(goal, cut)?;
+        let done = |status: &Option<Status>| status.as_ref().is_some_and(|s| s.complete && s.epoch == epoch);
+        for _ in 0..3 {
+            if bill.is_none() {
+                self.switch_on(None)?;
+            }
+            let status = self.status()?;
+            // At no moment is there less than there was.
+            if status.is_some() {
+                self.attach()?;
+            } else if epoch > 1 {
+                return Err("the device has lost its subscription".into());
+            }
+            if let (Some(bill), true) = (bill, done(&status)) {
+                return Ok(bill);
+            }
+            bill = Some(self.attempt(goal, Cut::Never)?.ok_or("a cut too many")?);
+        }
+        Err("the device does not get on".into())
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.machine = None;
+        let _ = fs::remove_file(&self.flash);
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------- story
+
+/// A backend, and what a firmware with it may cost.
+struct Column {
+    name: &'static str,
+    feature: &'static str,
+    budget: Budget,
+}
+
+struct Budget {
+    flash: u64,
+    stack: u64,
+    /// All instructions of a first provisioning, where there is a limit.
+    instructions: Option<u64>,
+}
+
+const HEAP: u64 = 2 * 1024;
+const OTHER_WORK: u64 = 600_000;
+const FIRST_COMMITS: u64 = 3;
+const COMMITS: u64 = 4;
+
+const COLUMNS: [Column; 1] = [
+    Column {
+        name: "RustCrypto",
+        feature: "rustcrypto",
+        budget: Budget { flash: 90_000, stack: 8_704, instructions: None },
+    },
+];
+
+/// What a column has measured.
+struct Measured {
+    image: elf::Image,
+    first: Bill,
+    resume: Bill,
+    rekey: Bill,
+    attach: Bill,
+}
+
+fn story(options: &Options) -> Result<bool> {
+    let empty = elf::read(&build("empty", "")?)?;
+    let mut within = true;
+    for column in &COLUMNS {
+        let firmware = build("device", column.feature)?;
+        let measured = run(&firmware, options)?;
+        within &= report(column, &measured, &empty, options);
+        within &= secrets(&firmware)?;
+    }
+    Ok(within)
+}
+
+fn run(firmware: &Path, options: &Options) -> Result<Measured> {
+    let mut world = World::new(firmware, 1)?;
+    let first = world.attempt(Goal::Provision, Cut::Never)?.ok_or("no bill")?;
+    println!("provisioned: {:?}", world.status()?);
+    let attach = world.attach()?;
+    let rekey = world.attempt(Goal::Rekey, Cut::Never)?.ok_or("no bill")?;
+    println!("re-keyed: {:?}", world.status()?);
+    world.attach()?;
+
+    // The power fails when a message has left, and at many a step of the flash; each time on a new device.
+    let mut resume = Bill::default();
+    let mut cuts = Vec::new();
+    cuts.extend((1..=3).map(Cut::Message));
+    let steps = u32::try_from(first.steps())?;
+    cuts.extend((0..options.cuts).map(|number| Cut::Flash(number * steps / options.cuts)));
+    for cut in &cuts {
+        let mut world = World::new(firmware, 2)?;
+        let bill = world.interrupted(Goal::Provision, *cut, 1)?;
+        if *cut == Cut::Message(3) {
+            resume = bill;
+        }
+    }
+    println!("{} power cuts in a first provisioning: resumed, attached", cuts.len());
+    let steps = u32::try_from(rekey.steps())?;
+    cuts.truncate(3);
+    cuts.push(Cut::Message(4));
+    cuts.extend((0..options.cuts).map(|number| Cut::Flash(number * steps / options.cuts)));
+    for cut in &cuts {
+        let mut world = World::new(firmware, 3)?;
+        world.attempt(Goal::Provision, Cut::Never)?;
+        world.interrupted(Goal::Rekey, *cut, 2)?;
+    }
+    println!("{} power cuts in a re-key: resumed, attached", cuts.len());
+    Ok(Measured { image: elf::read(firmware)?, first, resume, rekey, attach })
+}
+
+fn report(column: &Column, measured: &Measured, empty: &elf::Image, options: &Options) -> bool {
+    let Measured { image, first, resume, rekey, attach } = measured;
+    println!("\n{}:", column.name);
+    let mut within = true;
+    let mut row = |what: &str, value: u64, most: Option<u64>| {
+        let verdict = match most {
+            Some(most) if value > most => {
+                within = false;
+                format!("{most:>12}  EXCEEDED")
+            }
+            Some(most) => format!("{most:>12}"),
+            None => String::new(),
+        };
+        println!("  {what:<58} {value:>12} {verdict}");
+    };
+    let budget = &column.budget;
+    let flash = image.sizes.flash.saturating_sub(empty.sizes.flash) as u64;
+    row("flash over an empty firmware, B", flash, Some(budget.flash));
+    row("static RAM without the heap's arena, B", (image.sizes.ram as u64).saturating_sub(8 * 1024), None);
+    let bills = [("first provisioning", first), ("resume", resume), ("re-key", rekey), ("attach", attach)];
+    for (name, bill) in bills {
+        let total = budget.instructions.filter(|_| name == "first provisioning");
+        row(&format!("{name}: instructions"), bill.instructions, total);
+        row(&format!("{name}: of these, {} operations with points", bill.calls), bill.points, None);
+        row(&format!("{name}: all other work"), bill.instructions - bill.points, Some(OTHER_WORK));
+        row(&format!("{name}: peak stack, B"), bill.stack, Some(budget.stack));
+        row(&format!("{name}: peak heap, B"), bill.heap, Some(HEAP));
+        row(&format!("{name}: allocations"), bill.allocations, None);
+        let most = if name == "first provisioning" { FIRST_COMMITS } else { COMMITS };
+        row(&format!("{name}: durable writes"), bill.commits, Some(most));
+        row(&format!("{name}: words of flash programmed"), bill.words, None);
+    }
+    println!("  longest functions and constants:");
+    for (name, size) in image.symbols.iter().take(options.symbols) {
+        println!("    {size:>6}  {}", name.chars().take(110).collect::<String>());
+    }
+    within
+}
+
+/// Eight devices with keys of their own take the same number of instructions to attach.
+fn secrets(firmware: &Path) -> Result<bool> {
+    let mut bills = Vec::new();
+    for number in 11..19 {
+        let mut world = World::new(firmware, number)?;
+        let first = world.attempt(Goal::Provision, Cut::Never)?.ok_or("no bill")?;
+        bills.push((world.attach()?.instructions, first.instructions, first.points, first.calls));
+    }
+    println!("eight devices, instructions to attach, first provisioning, points in that: {bills:?}");
+    let equal = bills.iter().all(|bill| bill.0 == bills[0].0);
+    Ok(equal)
+}
+
+/// What each feature of the library adds to the firmware's flash.
+fn features() -> Result<bool> {
+    let base = elf::read(&build("device", "rustcrypto")?)?.sizes.flash;
+    println!("{:<24} {base:>8} B", "rustcrypto");
+    for feature in ["ccm", "x509", "x25519", "tuak"] {
+        let size = elf::read(&build("device", &format!("rustcrypto,{feature}"))?)?.sizes.flash;
+        println!("{:<24} {:>+8} B", format!("+ {feature}"), size as i64 - base as i64);
+    }
+    Ok(true)
+}

@@ -50,16 +50,18 @@ struct Options {
     cuts: u32,
     features: bool,
     symbols: usize,
+    column: Option<String>,
 }
 
 fn options() -> Option<Options> {
-    let mut options = Options { cuts: 8, features: false, symbols: 20 };
+    let mut options = Options { cuts: 8, features: false, symbols: 20, column: None };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         match name.as_str() {
             "--features" => options.features = true,
             "--cuts" => options.cuts = arguments.next()?.parse().ok().filter(|cuts| *cuts > 0)?,
             "--symbols" => options.symbols = arguments.next()?.parse().ok()?,
+            "--column" => options.column = arguments.next(),
             _ => return None,
         }
     }
@@ -104,8 +106,21 @@ fn build(program: &str, features: &str) -> Result<PathBuf> {
         return Err(format!("the firmware does not build; is there a target {TARGET}?").into());
     }
     let image = target.join(format!("{program}-{}.elf", features.replace(',', "-")));
-    fs::copy(target.join(TARGET).join("release").join(program), &image)?;
+    fs::write(&image, emulable(fs::read(target.join(TARGET).join("release").join(program))?))?;
     Ok(image)
+}
+
+/// LLVM makes `ldm.w r4, {r6}` of a line of `p256-cm4`'s. Arm's manual calls LDM of one register unpredictable (Armv7-M,
+/// A7.7.41); processors load it, QEMU does not know it. So it gets the same load in the encoding of LDR, as long.
+fn emulable(mut image: Vec<u8>) -> Vec<u8> {
+    // With the umaal after it, so that it is no other place.
+    const LDM: [u8; 8] = [0x94, 0xe8, 0x40, 0x00, 0xe5, 0xfb, 0x6e, 0x36];
+    const LDR: [u8; 4] = [0xd4, 0xf8, 0x00, 0x60];
+    let found = image.windows(LDM.len()).position(|bytes| bytes == LDM);
+    if let Some(at) = found {
+        image[at..at + 4].copy_from_slice(&LDR);
+    }
+    image
 }
 
 // -------------------------------------------------------------------------------------------------------- devices
@@ -177,7 +192,7 @@ struct Status {
 /// A device, its operator, and what it has been through.
 struct World {
     firmware: PathBuf,
-    flash: PathBuf,
+    directory: PathBuf,
     office: Office,
     machine: Option<Machine>,
 }
@@ -185,18 +200,18 @@ struct World {
 impl World {
     /// A device that leaves the factory.
     fn new(firmware: &Path, number: u8) -> Result<Self> {
-        let flash = firmware.with_extension(format!("{number}.flash"));
-        machine::new_flash(&flash)?;
+        let directory = firmware.with_extension(format!("device{number}"));
+        machine::new_flash(&directory)?;
         let mut office = Office::new(number.into())?;
         let made = office.make(number)?;
-        let mut world = Self { firmware: firmware.to_owned(), flash, office, machine: None };
+        let mut world = Self { firmware: firmware.to_owned(), directory, office, machine: None };
         world.switch_on(Some(&made))?;
         Ok(world)
     }
 
     fn switch_on(&mut self, made: Option<&[u8]>) -> Result<()> {
         self.machine = None;
-        let machine = self.machine.insert(Machine::start(&self.firmware, &self.flash)?);
+        let machine = self.machine.insert(Machine::start(&self.firmware, &self.directory)?);
         if let Some(made) = made {
             machine.send(b'i', made)?;
         }
@@ -241,7 +256,7 @@ impl World {
                 (b'F', result) if result != [0] => return Err("the attempt failed".into()),
                 (b'I' | b'F', _) => {}
                 (b'B', bill) => return Ok(Some(Bill::read(&bill).ok_or("a short bill")?)),
-                (kind, _) => return Err(format!("the firmware stopped: {}", char::from(kind)).into()),
+                (kind, why) => return Err(format!("the firmware stopped: {} {why:02x?}", char::from(kind)).into()),
             }
         }
     }
@@ -263,7 +278,7 @@ impl World {
         match self.receive()? {
             (b'R', res) if res == expected => {}
             (b'R', _) => return Err("the network does not let the device in".into()),
-            (kind, _) => return Err(format!("the firmware stopped: {}", char::from(kind)).into()),
+            (kind, why) => return Err(format!("the firmware stopped: {} {why:02x?}", char::from(kind)).into()),
         }
         let (b'B', bill) = self.receive()? else { return Err("no bill".into()) };
         Bill::read(&bill).ok_or_else(|| "a short bill".into())
@@ -296,7 +311,7 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         self.machine = None;
-        let _ = fs::remove_file(&self.flash);
+        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
@@ -321,11 +336,16 @@ const OTHER_WORK: u64 = 600_000;
 const FIRST_COMMITS: u64 = 3;
 const COMMITS: u64 = 4;
 
-const COLUMNS: [Column; 1] = [
+const COLUMNS: [Column; 2] = [
     Column {
         name: "RustCrypto",
         feature: "rustcrypto",
         budget: Budget { flash: 90_000, stack: 8_704, instructions: None },
+    },
+    Column {
+        name: "p256-cm4",
+        feature: "cm4",
+        budget: Budget { flash: 60_000, stack: 6_144, instructions: Some(4_500_000) },
     },
 ];
 
@@ -341,7 +361,7 @@ struct Measured {
 fn story(options: &Options) -> Result<bool> {
     let empty = elf::read(&build("empty", "")?)?;
     let mut within = true;
-    for column in &COLUMNS {
+    for column in COLUMNS.iter().filter(|column| options.column.as_ref().is_none_or(|name| name == column.feature)) {
         let firmware = build("device", column.feature)?;
         let measured = run(&firmware, options)?;
         within &= report(column, &measured, &empty, options);
@@ -353,11 +373,12 @@ fn story(options: &Options) -> Result<bool> {
 fn run(firmware: &Path, options: &Options) -> Result<Measured> {
     let mut world = World::new(firmware, 1)?;
     let first = world.attempt(Goal::Provision, Cut::Never)?.ok_or("no bill")?;
-    println!("provisioned: {:?}", world.status()?);
+    println!("provisioned: {:?}, {first:?}", world.status()?);
     let attach = world.attach()?;
     let rekey = world.attempt(Goal::Rekey, Cut::Never)?.ok_or("no bill")?;
-    println!("re-keyed: {:?}", world.status()?);
+    println!("re-keyed: {:?}, {rekey:?}", world.status()?);
     world.attach()?;
+    drop(world);
 
     // The power fails when a message has left, and at many a step of the flash; each time on a new device.
     let mut resume = Bill::default();

@@ -1,5 +1,5 @@
 //! The device side of the library on a Cortex-M4F, as a firmware: no operating system, 64 KiB of RAM, a flash that keeps
-//! what it has when the power is cut, and a serial port to the operator.
+//! what it has when the power is cut, and a line to the operator.
 //!
 //! `examples/emulator.rs` builds it, runs it in QEMU, plays the operator, cuts its power, and prints what it costs:
 //!
@@ -12,6 +12,8 @@
 extern crate alloc;
 
 mod board;
+#[cfg(feature = "cm4")]
+mod cm4;
 mod factory;
 mod flash;
 mod meter;
@@ -23,13 +25,12 @@ use remote_provisioning::{
     Device, Millis,
     aka::{Answer, Challenge},
     credential::SoftUsim,
-    crypto::{Crypto, Rng, rustcrypto::RustCrypto},
+    crypto::{Crypto, Rng},
     error::{Backend, Result},
     provisioning::{
         Platform,
         device::{self, Action, Goal},
     },
-    store::memory::MemoryKeyStore,
     trust::MemoryAnchors,
 };
 
@@ -45,7 +46,13 @@ static HEAP: Heap = Heap::empty();
 
 static METER: Meter = Meter::new();
 
-static CRYPTO: Metered<'static, RustCrypto> = Metered { inner: RustCrypto, meter: &METER };
+/// The backend: a firmware's own, or else the library's.
+#[cfg(feature = "cm4")]
+use cm4::{Cm4 as Library, Cm4Keys as Keys};
+#[cfg(not(feature = "cm4"))]
+use remote_provisioning::{crypto::rustcrypto::RustCrypto as Library, store::memory::MemoryKeyStore as Keys};
+
+static CRYPTO: Metered<'static, Library> = Metered { inner: Library, meter: &METER };
 
 /// The longest frame: the longest message that this device takes.
 const FRAME_LEN: usize = 1024;
@@ -53,7 +60,7 @@ const FRAME_LEN: usize = 1024;
 #[cortex_m_rt::entry]
 fn main() -> ! {
     board::start_timer();
-    board::start_serial();
+    board::start_line();
     HEAP.start();
     static mut FRAME: [u8; FRAME_LEN] = [0; FRAME_LEN];
     // SAFETY: nobody else names it, and `main` runs once.
@@ -71,7 +78,7 @@ fn run(frame: &mut [u8]) -> Result<()> {
         flash.make(content);
     }
     let made = Made::read(flash::factory(), &CRYPTO)?;
-    let mut keys = Metered { inner: MemoryKeyStore::new(), meter: &METER };
+    let mut keys = Metered { inner: Keys::default(), meter: &METER };
     METER.time(|| keys.inner.insert(IDENTITY, made.identity))?;
     METER.time(|| keys.inner.insert(ATTESTATION, made.attestation))?;
     let attester = RootOfTrust { claims: made.claims, keys: &keys };
@@ -116,7 +123,7 @@ const BILL: u8 = b'B';
 
 /// A device that is switched on.
 struct Unit<'a> {
-    keys: &'a Metered<'a, MemoryKeyStore>,
+    keys: &'a Metered<'a, Keys>,
     attester: &'a RootOfTrust<'a>,
     config: &'a device::Config,
     anchors: &'a MemoryAnchors,
@@ -268,4 +275,11 @@ impl Rng for Drbg {
 #[panic_handler]
 fn panicked(_: &PanicInfo<'_>) -> ! {
     board::halt(b'!')
+}
+
+/// The processor gave up: an access where there is no memory, say, because the stack has run into it.
+#[cortex_m_rt::exception]
+unsafe fn HardFault(frame: &cortex_m_rt::ExceptionFrame) -> ! {
+    board::send(b'H', &frame.pc().to_be_bytes());
+    board::halt(b'H')
 }

@@ -11,7 +11,7 @@ use core::panic::PanicInfo;
 #[cortex_m_rt::entry]
 fn main() -> ! {
     board::start_timer();
-    board::start_serial();
+    board::start_line();
     let mut buffer = [0; 64];
     loop {
         let (kind, content) = board::receive(&mut buffer);

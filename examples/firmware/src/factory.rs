@@ -22,7 +22,7 @@ use remote_provisioning::{
     identity::{Domain, PeerName, Role},
     provisioning::device::{Config, Introduction},
     store::{KeyId, KeyStore},
-    trust::{Maker, MemoryAnchors, Pinned},
+    trust::{CredentialId, Issuer, Maker, Pinned, Revocations, TrustAnchors, x509::Anchor},
     wire::{self, Reader},
 };
 
@@ -35,8 +35,41 @@ pub struct Made<'a> {
     pub identity: &'a [u8; 32],
     pub attestation: &'a [u8; 32],
     pub config: Config,
-    pub anchors: MemoryAnchors,
+    pub anchors: Anchors,
     pub claims: Claims<'a>,
+}
+
+/// Whom it believes: one operator, and its maker. No more than it takes; `MemoryAnchors` has lists of everything.
+pub struct Anchors {
+    operator: Pinned,
+    maker: Maker,
+    revocations: Revocations,
+}
+
+impl TrustAnchors for Anchors {
+    fn anchors(&self) -> &[Anchor] {
+        &[]
+    }
+
+    fn chain(&self, _: Role, _: i64, _: &[u8]) -> Option<&[Vec<u8>]> {
+        None
+    }
+
+    fn issuers(&self) -> &[Issuer] {
+        &[]
+    }
+
+    fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
+    fn makers(&self) -> &[Maker] {
+        core::slice::from_ref(&self.maker)
+    }
+
+    fn pinned(&self, role: Role, domain: Domain, claimed: &CredentialId<'_>, number: usize) -> Option<&Pinned> {
+        Some(&self.operator).filter(|operator| number == 0 && operator.is_for(role, domain, claimed))
+    }
 }
 
 /// What its evidence says.
@@ -56,11 +89,10 @@ impl<'a> Made<'a> {
         let identity = reader.bytes_exact()?;
         let own = Pinned::from_ccs(reader.bytes()?, Role::Device, Domain::Test, crypto)?;
         let name: PeerName = reader.text()?.parse()?;
-        let mut anchors = MemoryAnchors::new();
-        anchors.add_pinned(Pinned::from_ccs(reader.bytes()?, Role::Operator, Domain::Test, crypto)?)?;
+        let operator = Pinned::from_ccs(reader.bytes()?, Role::Operator, Domain::Test, crypto)?;
         reader.array_of(2)?;
         let maker = PublicKey::from_checked_point(reader.bytes_exact()?, reader.bytes_exact()?);
-        anchors.add_maker(Maker::new(maker, Domain::Test))?;
+        let anchors = Anchors { operator, maker: Maker::new(maker, Domain::Test), revocations: Revocations::none() };
         reader.array_of(2)?;
         let number = reader.unsigned()?;
         let home = HomeNetworkKey::new(u8::try_from(number).unwrap_or_default(), Group::P256, reader.bytes()?)?;

@@ -31,12 +31,11 @@ use remote_provisioning::{
         Platform,
         device::{self, Action, Goal},
     },
-    trust::MemoryAnchors,
 };
 
 use crate::{
     board::Heap,
-    factory::{ATTESTATION, IDENTITY, Made, RootOfTrust},
+    factory::{ATTESTATION, Anchors, IDENTITY, Made, RootOfTrust},
     flash::{Flash, FlashStore},
     meter::{Meter, Metered},
 };
@@ -59,25 +58,26 @@ const FRAME_LEN: usize = 1024;
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
+    // The runtime lends both to this function, once.
+    static mut FRAME: [u8; FRAME_LEN] = [0; FRAME_LEN];
+    static mut MADE: Option<Made<'static>> = None;
     board::start_timer();
     board::start_line();
     HEAP.start();
-    static mut FRAME: [u8; FRAME_LEN] = [0; FRAME_LEN];
-    // SAFETY: nobody else names it, and `main` runs once.
-    let frame = unsafe { &mut *&raw mut FRAME };
-    if run(frame).is_err() {
+    if run(FRAME, MADE).is_err() {
         board::halt(b'E');
     }
     board::halt(b'X')
 }
 
 /// Serves the laboratory: one frame asks, one or more answer.
-fn run(frame: &mut [u8]) -> Result<()> {
+#[inline(never)]
+fn run(frame: &mut [u8], made: &'static mut Option<Made<'static>>) -> Result<()> {
     let mut flash = Flash::default();
     while let (MAKE, content) = board::receive(frame) {
         flash.make(content);
     }
-    let made = Made::read(flash::factory(), &CRYPTO)?;
+    let made = made.insert(Made::read(flash::factory(), &CRYPTO)?);
     let mut keys = Metered { inner: Keys::default(), meter: &METER };
     METER.time(|| keys.inner.insert(IDENTITY, made.identity))?;
     METER.time(|| keys.inner.insert(ATTESTATION, made.attestation))?;
@@ -126,7 +126,7 @@ struct Unit<'a> {
     keys: &'a Metered<'a, Keys>,
     attester: &'a RootOfTrust<'a>,
     config: &'a device::Config,
-    anchors: &'a MemoryAnchors,
+    anchors: &'a Anchors,
     store: FlashStore,
     usim: SoftUsim,
     rng: Drbg,
@@ -147,6 +147,7 @@ impl<'a> Unit<'a> {
     }
 
     /// One attempt, to its end. The laboratory is radio and clock: it brings the answer, or says that none came.
+    #[inline(never)]
     fn attempt(&mut self, goal: Option<u8>, frame: &mut [u8]) -> Result<()> {
         let goal = match goal {
             Some(0) => Goal::Provision,
@@ -184,6 +185,7 @@ impl<'a> Unit<'a> {
     }
 
     /// Answers the network.
+    #[inline(never)]
     fn attach(&mut self, challenge: &[u8]) -> Result<()> {
         let (rand, rest) = challenge.split_first_chunk().ok_or(Backend::Usim)?;
         let challenge = Challenge { rand: *rand, autn: *rest.first_chunk().ok_or(Backend::Usim)? };
@@ -199,6 +201,7 @@ impl<'a> Unit<'a> {
     }
 
     /// What the store says.
+    #[inline(never)]
     fn status(&mut self) -> Result<()> {
         match device::subscription(&self.store)? {
             None => board::send(SUBSCRIPTION, &[]),

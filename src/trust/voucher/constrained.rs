@@ -172,6 +172,8 @@ impl<'a> Voucher<'a> {
         Ok(Self::decode(Sign1::foreign(encoded)?.verify(key, &[], crypto)?)?)
     }
 
+    // Its maps are off the stack when signatures are looked at.
+    #[inline(never)]
     pub(super) fn decode(payload: &'a [u8]) -> Result<Self, Malformed> {
         let leaves = only_map(payload, VOUCHER)?;
         Ok(Self {

@@ -18,7 +18,7 @@ mod factory;
 mod flash;
 mod meter;
 
-use core::panic::PanicInfo;
+use core::{convert::Infallible, panic::PanicInfo};
 
 use arrayvec::ArrayVec;
 use remote_provisioning::{
@@ -26,7 +26,7 @@ use remote_provisioning::{
     aka::{Answer, Challenge},
     credential::SoftUsim,
     crypto::{Crypto, Rng},
-    error::{Backend, Result},
+    error::{Backend, Error, Result},
     provisioning::{
         Platform,
         device::{self, Action, Goal},
@@ -37,7 +37,7 @@ use crate::{
     board::Heap,
     factory::{ATTESTATION, Anchors, IDENTITY, Made, RootOfTrust},
     flash::{Flash, FlashStore},
-    meter::{Meter, Metered},
+    meter::{Meter, Metered, Work},
 };
 
 #[global_allocator]
@@ -64,23 +64,32 @@ fn main() -> ! {
     board::start_timer();
     board::start_line();
     HEAP.start();
-    if run(FRAME, MADE).is_err() {
-        board::halt(b'E');
-    }
-    board::halt(b'X')
+    let Err(error) = run(FRAME, MADE);
+    // Whose move it is, as a number.
+    board::send(b'E', &[match error {
+        Error::Malformed(_) => 0,
+        Error::Misbehaved(_) => 1,
+        Error::Untrusted(_) => 2,
+        Error::Refused(_) => 3,
+        Error::Declined(_) => 4,
+        Error::Misuse(_) => 5,
+        Error::Backend(_) => 6,
+        Error::Unanswered => 7,
+    }]);
+    board::halt(b'E')
 }
 
 /// Serves the laboratory: one frame asks, one or more answer.
 #[inline(never)]
-fn run(frame: &mut [u8], made: &'static mut Option<Made<'static>>) -> Result<()> {
+fn run(frame: &mut [u8], made: &'static mut Option<Made<'static>>) -> Result<Infallible> {
     let mut flash = Flash::default();
     while let (MAKE, content) = board::receive(frame) {
         flash.make(content);
     }
     let made = made.insert(Made::read(flash::factory(), &CRYPTO)?);
     let mut keys = Metered { inner: Keys::default(), meter: &METER };
-    METER.time(|| keys.inner.insert(IDENTITY, made.identity))?;
-    METER.time(|| keys.inner.insert(ATTESTATION, made.attestation))?;
+    METER.time(Work::Secret, || keys.inner.insert(IDENTITY, made.identity))?;
+    METER.time(Work::Secret, || keys.inner.insert(ATTESTATION, made.attestation))?;
     let attester = RootOfTrust { claims: made.claims, keys: &keys };
     let mut unit = Unit {
         keys: &keys,
@@ -239,10 +248,12 @@ impl Bill {
     }
 
     fn send(&self, store: &FlashStore) {
-        let (ticks, calls) = METER.take();
+        let ([secret, public, symmetric], calls) = METER.take();
         let rows = [
             self.ticks,
-            ticks,
+            secret,
+            public,
+            symmetric,
             calls.into(),
             board::stack_peak().into(),
             HEAP.peak().into(),
@@ -251,7 +262,7 @@ impl Bill {
             store.flash.words.into(),
             store.flash.pages.into(),
         ];
-        let mut content: ArrayVec<u8, 72> = ArrayVec::new();
+        let mut content: ArrayVec<u8, 88> = ArrayVec::new();
         rows.iter().for_each(|row| content.extend(row.to_le_bytes()));
         board::send(BILL, &content);
     }

@@ -14,9 +14,20 @@ use remote_provisioning::{
 
 use crate::board;
 
-/// Ticks of public-key cryptography so far, and how often it was asked for.
+/// What is timed.
+#[derive(Clone, Copy)]
+pub enum Work {
+    /// Points of P-256 and a secret scalar.
+    Secret = 0,
+    /// Points of P-256 and nothing secret: signatures and keys of others.
+    Public = 1,
+    /// Hashes and ciphers.
+    Symmetric = 2,
+}
+
+/// Ticks of cryptography so far, and how often points were asked for.
 pub struct Meter {
-    ticks: Cell<u64>,
+    ticks: [Cell<u64>; 3],
     calls: Cell<u32>,
 }
 
@@ -26,25 +37,26 @@ unsafe impl Sync for Meter {}
 impl Meter {
     /// At zero.
     pub const fn new() -> Self {
-        Self { ticks: Cell::new(0), calls: Cell::new(0) }
+        Self { ticks: [const { Cell::new(0) }; 3], calls: Cell::new(0) }
     }
 
     /// Ticks and calls since the last time, which are forgotten.
-    pub fn take(&self) -> (u64, u32) {
-        (self.ticks.take(), self.calls.take())
+    pub fn take(&self) -> ([u64; 3], u32) {
+        (core::array::from_fn(|work| self.ticks[work].take()), self.calls.take())
     }
 
     /// Times work.
-    pub fn time<T>(&self, work: impl FnOnce() -> T) -> T {
+    pub fn time<T>(&self, work: Work, run: impl FnOnce() -> T) -> T {
         let start = board::ticks();
-        let done = work();
-        self.ticks.set(self.ticks.get() + u64::from(board::ticks().wrapping_sub(start)));
-        self.calls.set(self.calls.get() + 1);
+        let done = run();
+        let ticks = &self.ticks[work as usize];
+        ticks.set(ticks.get() + u64::from(board::ticks().wrapping_sub(start)));
+        self.calls.set(self.calls.get() + u32::from(!matches!(work, Work::Symmetric)));
         done
     }
 }
 
-/// Passes everything on, and times what computes with points of P-256.
+/// Passes everything on, and times it.
 pub struct Metered<'a, T> {
     pub inner: T,
     pub meter: &'a Meter,
@@ -52,35 +64,35 @@ pub struct Metered<'a, T> {
 
 impl<T: Crypto> Crypto for Metered<'_, T> {
     fn sha256(&self, parts: &[&[u8]]) -> Hash {
-        self.inner.sha256(parts)
+        self.meter.time(Work::Symmetric, || self.inner.sha256(parts))
     }
 
     fn hkdf_extract(&self, salt: &[u8], ikm: &[u8], prk: &mut Secret<HASH_LEN>) {
-        self.inner.hkdf_extract(salt, ikm, prk);
+        self.meter.time(Work::Symmetric, || self.inner.hkdf_extract(salt, ikm, prk));
     }
 
     fn hkdf_expand(&self, prk: &Secret<HASH_LEN>, info: &[&[u8]], okm: &mut [u8]) -> Result<(), Backend> {
-        self.inner.hkdf_expand(prk, info, okm)
+        self.meter.time(Work::Symmetric, || self.inner.hkdf_expand(prk, info, okm))
     }
 
     fn seal(&self, aead: Aead, key: &[u8], nonce: &[u8], aad: &[u8], text: &mut Vec<u8>) -> Result<(), Backend> {
-        self.inner.seal(aead, key, nonce, aad, text)
+        self.meter.time(Work::Symmetric, || self.inner.seal(aead, key, nonce, aad, text))
     }
 
     fn open(&self, aead: Aead, key: &[u8], nonce: &[u8], aad: &[u8], text: &mut Vec<u8>) -> Result<(), Untrusted> {
-        self.inner.open(aead, key, nonce, aad, text)
+        self.meter.time(Work::Symmetric, || self.inner.open(aead, key, nonce, aad, text))
     }
 
     fn point(&self, encoded: &[u8]) -> Result<PublicKey, Misbehaved> {
-        self.meter.time(|| self.inner.point(encoded))
+        self.meter.time(Work::Public, || self.inner.point(encoded))
     }
 
     fn read_key(&self, kind: KeyKind, encoded: &[u8]) -> Result<PublicKey, Misbehaved> {
-        self.meter.time(|| self.inner.read_key(kind, encoded))
+        self.meter.time(Work::Public, || self.inner.read_key(kind, encoded))
     }
 
     fn generate(&self, group: Group, rng: &mut dyn Rng) -> Result<EphemeralKey, Backend> {
-        self.meter.time(|| self.inner.generate(group, rng))
+        self.meter.time(Work::Secret, || self.inner.generate(group, rng))
     }
 
     fn encapsulate(
@@ -90,32 +102,32 @@ impl<T: Crypto> Crypto for Metered<'_, T> {
         rng: &mut dyn Rng,
         shared: &mut Secret<HASH_LEN>,
     ) -> Result<EphemeralKey> {
-        self.meter.time(|| self.inner.encapsulate(group, g_x, rng, shared))
+        self.meter.time(Work::Secret, || self.inner.encapsulate(group, g_x, rng, shared))
     }
 
     fn decapsulate(&self, key: &EphemeralKey, g_y: &[u8], shared: &mut Secret<HASH_LEN>) -> Result<()> {
-        self.meter.time(|| self.inner.decapsulate(key, g_y, shared))
+        self.meter.time(Work::Secret, || self.inner.decapsulate(key, g_y, shared))
     }
 
     fn agree(&self, key: &EphemeralKey, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend> {
-        self.meter.time(|| self.inner.agree(key, peer, shared))
+        self.meter.time(Work::Secret, || self.inner.agree(key, peer, shared))
     }
 
     fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> Result<(), Untrusted> {
-        self.meter.time(|| self.inner.verify(key, message, signature))
+        self.meter.time(Work::Public, || self.inner.verify(key, message, signature))
     }
 }
 
 impl<T: KeyStore> KeyStore for Metered<'_, T> {
     fn public_key(&self, key: KeyId) -> Result<PublicKey, Backend> {
-        self.meter.time(|| self.inner.public_key(key))
+        self.meter.time(Work::Public, || self.inner.public_key(key))
     }
 
     fn sign(&self, key: KeyId, message: &[u8]) -> Result<Signature, Backend> {
-        self.meter.time(|| self.inner.sign(key, message))
+        self.meter.time(Work::Secret, || self.inner.sign(key, message))
     }
 
     fn agree(&self, key: KeyId, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend> {
-        self.meter.time(|| self.inner.agree(key, peer, shared))
+        self.meter.time(Work::Secret, || self.inner.agree(key, peer, shared))
     }
 }

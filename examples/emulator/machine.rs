@@ -51,7 +51,16 @@ impl Machine {
             }
         }
         let process = Command::new("qemu-system-arm")
-            .args(["-M", "mps2-an386,memory-backend=flash", "-cpu", "cortex-m4", "-display", "none", "-monitor", "none"])
+            .args([
+                "-M",
+                "mps2-an386,memory-backend=flash",
+                "-cpu",
+                "cortex-m4",
+                "-display",
+                "none",
+                "-monitor",
+                "none",
+            ])
             // An instruction takes 2^8 ns, so that the board's timer, of 25 MHz, tells each of them.
             .args(["-icount", "shift=8,sleep=off", "-serial", "none", "-net", "none"])
             .args(["-semihosting-config", "enable=on,target=native"])
@@ -60,6 +69,8 @@ impl Machine {
             .arg(firmware)
             .current_dir(directory)
             .stdin(Stdio::null())
+            // It warns of a network that the board is without.
+            .stderr(Stdio::null())
             .spawn()
             .map_err(|error| io::Error::other(format!("qemu-system-arm: {error}")))?;
         // Both ends, so that opening does not wait for the other one.
@@ -75,7 +86,9 @@ impl Machine {
 
     /// Waits for the next frame.
     pub(crate) fn receive(&mut self) -> io::Result<Frame> {
-        self.frames.recv_timeout(PATIENCE).map_err(|error| io::Error::other(format!("nothing from the device: {error}")))
+        self.frames
+            .recv_timeout(PATIENCE)
+            .map_err(|error| io::Error::other(format!("nothing from the device: {error}")))
     }
 }
 

@@ -30,12 +30,12 @@
 use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
 
+#[cfg(feature = "ccm")]
+use aes_gcm::aes::Aes128;
 use aes_gcm::{
     Aes128Gcm, Aes256Gcm,
     aead::{AeadInOut, KeyInit, Nonce},
 };
-#[cfg(feature = "ccm")]
-use aes_gcm::aes::Aes128;
 use arrayvec::ArrayVec;
 #[cfg(feature = "ccm")]
 use ccm::{

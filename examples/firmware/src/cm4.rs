@@ -135,12 +135,7 @@ impl Crypto for Cm4 {
         agree(&private(key)?, &peer, shared).ok_or(Backend::Crypto)
     }
 
-    fn verify(
-        &self,
-        key: &PublicKey,
-        message: &[u8],
-        signature: &Signature,
-    ) -> core::result::Result<(), Untrusted> {
+    fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> core::result::Result<(), Untrusted> {
         let verify = || {
             let (x, y) = (key.x().try_into().ok()?, key.y().try_into().ok()?);
             let (r, s) = signature.split_first_chunk()?;
@@ -203,12 +198,7 @@ impl KeyStore for Cm4Keys {
         Err(Backend::Key)
     }
 
-    fn agree(
-        &self,
-        key: KeyId,
-        peer: &PublicKey,
-        shared: &mut Secret<HASH_LEN>,
-    ) -> core::result::Result<(), Backend> {
+    fn agree(&self, key: KeyId, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> core::result::Result<(), Backend> {
         let (_, private, _) = self.get(key)?;
         let peer = point(peer.bytes()).ok_or(Backend::Key)?;
         agree(&number(private.bytes()), &peer, shared).ok_or(Backend::Key)

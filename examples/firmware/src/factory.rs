@@ -97,8 +97,7 @@ impl<'a> Made<'a> {
         let number = reader.unsigned()?;
         let home = HomeNetworkKey::new(u8::try_from(number).unwrap_or_default(), Group::P256, reader.bytes()?)?;
         let attestation = reader.bytes_exact()?;
-        let claims =
-            Claims { instance: reader.bytes()?, implementation: reader.bytes()?, components: reader.raw()? };
+        let claims = Claims { instance: reader.bytes()?, implementation: reader.bytes()?, components: reader.raw()? };
         let own = OwnCredential::pinned(IDENTITY, &own)?;
         let config = Config::new(own, name, Domain::Test, Introduction::VoucherFirst(home));
         Ok(Self { identity, attestation, config, anchors, claims })

@@ -150,7 +150,8 @@ impl Bank {
     fn lengths(head: &[u32; HEAD]) -> Option<[Option<usize>; 3]> {
         let [.., record, a, b] = *head;
         let lengths = [record, a, b].map(|len| (len != ERASED).then_some(len as usize));
-        let fits = lengths.iter().flatten().map(|len| len.saturating_add(WORD)).fold(0, usize::saturating_add) <= MAX_LEN;
+        let fits =
+            lengths.iter().flatten().map(|len| len.saturating_add(WORD)).fold(0, usize::saturating_add) <= MAX_LEN;
         fits.then_some(lengths)
     }
 

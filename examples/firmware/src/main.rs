@@ -66,16 +66,19 @@ fn main() -> ! {
     HEAP.start();
     let Err(error) = run(FRAME, MADE);
     // Whose move it is, as a number.
-    board::send(b'E', &[match error {
-        Error::Malformed(_) => 0,
-        Error::Misbehaved(_) => 1,
-        Error::Untrusted(_) => 2,
-        Error::Refused(_) => 3,
-        Error::Declined(_) => 4,
-        Error::Misuse(_) => 5,
-        Error::Backend(_) => 6,
-        Error::Unanswered => 7,
-    }]);
+    board::send(
+        b'E',
+        &[match error {
+            Error::Malformed(_) => 0,
+            Error::Misbehaved(_) => 1,
+            Error::Untrusted(_) => 2,
+            Error::Refused(_) => 3,
+            Error::Declined(_) => 4,
+            Error::Misuse(_) => 5,
+            Error::Backend(_) => 6,
+            Error::Unanswered => 7,
+        }],
+    );
     board::halt(b'E')
 }
 

@@ -478,11 +478,21 @@ fn report(column: &Column, measured: &Measured, empty: &elf::Image, options: &Op
         row(&format!("{name}: durable writes"), bill.commits, most);
         row(&format!("{name}: words of flash programmed"), bill.words, None);
     }
+    let floats: Vec<_> = image.symbols.iter().map(|(name, _)| name).filter(|name| is_floating_point(name)).collect();
+    within &= floats.is_empty();
+    println!("  functions of floating point: {floats:?}");
     println!("  longest functions and constants:");
     for (name, size) in image.symbols.iter().take(options.symbols) {
         println!("    {size:>6}  {}", name.chars().take(110).collect::<String>());
     }
     within
+}
+
+/// Whether a function computes with floating-point numbers, by the names of Arm's run-time ABI and of the compiler.
+fn is_floating_point(name: &str) -> bool {
+    let arm = name.strip_prefix("__aeabi_");
+    arm.is_some_and(|name| ["f", "d", "i2", "ui2", "l2", "ul2"].iter().any(|kind| name.starts_with(kind)))
+        || name.contains("compiler_builtins::float")
 }
 
 /// Eight devices, each with keys, a subscription and random numbers of its own, take the same number of instructions to

@@ -128,7 +128,7 @@ mod keys {
             let key = self.get(key)?;
             let agreed = swept::<POINTS, _>(|| match (key, peer.kind()) {
                 (Key::P256(key), KeyKind::P256) => rustcrypto::agree(key.as_nonzero_scalar(), peer, shared),
-                (Key::X25519 { private, .. }, KeyKind::X25519) => {
+                (Key::X25519 { private, .. }, KeyKind::X25519) if HAS_X25519 => {
                     rustcrypto::exchange_x25519(private.bytes(), peer.bytes(), shared)
                 }
                 _ => None,

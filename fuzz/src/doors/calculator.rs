@@ -47,9 +47,13 @@ pub(super) fn seeds() -> Vec<(String, Vec<u8>)> {
         add(format!("usim-{number}"), &usim);
         let keys = format!("--ck {k} --ik {opc} --autn {autn}");
         let network = "5G:mnc001.mcc001.3gppnetwork.org";
-        let rest = format!("--rand {rand} --res 0011223344556677 --snn {network} --supi imsi-001010123456789 --abba 0000");
+        let rest =
+            format!("--rand {rand} --res 0011223344556677 --snn {network} --supi imsi-001010123456789 --abba 0000");
         add(format!("5g-{number}"), &format!("5g {keys} {rest}"));
-        add(format!("prime-{number}"), &format!("eap-aka-prime {keys} --network-name WLAN --identity 0555444333222111"));
+        add(
+            format!("prime-{number}"),
+            &format!("eap-aka-prime {keys} --network-name WLAN --identity 0555444333222111"),
+        );
     }
     let p256 = "0272da71976234ce833a6907425867b82e074d44ef907dfb4b3e21c1c2256ebcd1";
     let eph = "99798858a1dc6a2c68637149a4b1dbfd1fdffadddd62a2142f06699ed7602529";

@@ -63,9 +63,12 @@ impl<'a> Arbitrary<'a> for Operation<'a> {
             1 => Self::Wait(u16::from_be_bytes([u.byte(), u.byte()])),
             2 => Self::Replay(u.byte()),
             3 => Self::Crash,
-            4 => Self::StoreFails(
-                *u.pick(&[StoreFault::Read, StoreFault::Write, StoreFault::CutBefore, StoreFault::CutAfter]),
-            ),
+            4 => Self::StoreFails(*u.pick(&[
+                StoreFault::Read,
+                StoreFault::Write,
+                StoreFault::CutBefore,
+                StoreFault::CutAfter,
+            ])),
             5 => Self::KeysAreLate,
             6 => Self::RandomFails,
             _ => Self::Altered(Change::arbitrary(u)?),
@@ -355,7 +358,8 @@ impl World {
         let Some((Subscription { id, .. }, true)) = device::subscription(self.judge.phone.store()).unwrap() else {
             panic!("it is there")
         };
-        let vector = self.office.home.challenge(&id.supi, &mut SeededRng::new(self.attempt)).expect("the core knows it");
+        let vector =
+            self.office.home.challenge(&id.supi, &mut SeededRng::new(self.attempt)).expect("the core knows it");
         match device::authenticate(&vector.challenge, self.judge.phone.store_mut(), &mut SoftUsim).unwrap() {
             aka::Answer::Success(keys) => assert_eq!(keys.res.bytes(), vector.keys.res.bytes()),
             _ => panic!("it does not work"),

@@ -34,7 +34,11 @@ struct Conversation {
 
 pub(super) fn run(data: &[u8]) {
     if let Ok(packet) = eap::Packet::read(data) {
-        assert_eq!(eap::Packet::read(&packet.write()), Ok(packet), "a length may be shorter, and padding is none of it");
+        assert_eq!(
+            eap::Packet::read(&packet.write()),
+            Ok(packet),
+            "a length may be shorter, and padding is none of it"
+        );
     }
     let mut input = Input::new(data);
     let profile = Profile::new([64, 200, 1_020][input.below(3)]).expect("a packet that holds something");

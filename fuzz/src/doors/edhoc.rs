@@ -286,9 +286,7 @@ pub(super) fn seeds() -> Vec<super::seeds::Seed> {
     for (number, case) in
         vectors(include_str!("../../../tests/vectors/edhoc_known_answers.json")).into_iter().enumerate()
     {
-        for (door, field) in
-            [("message_1", "message_1"), ("message_2", "plaintext_2"), ("message_3", "plaintext_3")]
-        {
+        for (door, field) in [("message_1", "message_1"), ("message_2", "plaintext_2"), ("message_3", "plaintext_3")] {
             if let Some(bytes) = case.get(field) {
                 add(door, format!("known-answer-{number}"), MARKED, bytes);
             }

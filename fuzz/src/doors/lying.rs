@@ -10,8 +10,8 @@ use remote_provisioning::{
     aka::{self, Ind, Milenage, milenage, sqn::Profile},
     cose::encrypt0,
     credential::{
-        self, Activation, Algorithm, KeyName, MilenageParameters, Package, Previous, ServiceProfile, SoftUsim, Txn, Usim,
-        derive_k, package_hash,
+        self, Activation, Algorithm, KeyName, MilenageParameters, Package, Previous, ServiceProfile, SoftUsim, Txn,
+        Usim, derive_k, package_hash,
     },
     crypto::{Crypto, Secret},
     edhoc::{ConnectionId, Session, Suite, initiator, responder},

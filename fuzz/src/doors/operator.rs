@@ -15,12 +15,7 @@ use remote_provisioning::{
     crypto::Secret,
     edhoc::is_error_message,
     error::{Backend, Code, Error, Misbehaved, Misuse},
-    provisioning::{
-        Answer, Millis, Question, device,
-        log::What,
-        operator::Action,
-        receipt::Receipt,
-    },
+    provisioning::{Answer, Millis, Question, device, log::What, operator::Action, receipt::Receipt},
     sim::IDENTITY,
     store::KeyStore,
 };
@@ -54,7 +49,9 @@ enum Operation<'a> {
     /// An answer that says something else, or answers something else.
     WrongAnswer(u8),
     /// The server dies; perhaps when its systems have just done what they were asked.
-    Crash { done: bool },
+    Crash {
+        done: bool,
+    },
     /// Another server goes on with the sealed session.
     Move,
     KeysAreLate,

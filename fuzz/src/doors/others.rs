@@ -38,9 +38,9 @@ pub(super) fn cbor(bytes: &[u8]) {
     let theirs = read(bytes);
     let strict = Reader::new(bytes).and_then(|mut reader| reader.raw().and_then(|_| reader.end())).is_ok();
     // What is accepted is what minicbor reads and writes to the same bytes, and has nothing in it that is forbidden here.
-    let plain = theirs.as_ref().is_some_and(|item| {
-        bytes.len() <= MAX_MESSAGE && written(item).as_deref() == Some(bytes) && is_plain(item, 0)
-    });
+    let plain = theirs
+        .as_ref()
+        .is_some_and(|item| bytes.len() <= MAX_MESSAGE && written(item).as_deref() == Some(bytes) && is_plain(item, 0));
     assert_eq!(strict, plain, "{theirs:?}");
     if let (true, Some(item)) = (strict, &theirs) {
         agree(bytes, item);
@@ -193,7 +193,10 @@ pub(super) fn milenage(data: &[u8]) {
     let mut keys = Keys::default();
     let mac_a = set.f1_to_f5(&rand, number, amf, &mut keys);
     assert_eq!(mac_a, theirs.f1(&rand, &sqn, &amf));
-    assert_eq!((set.f1(&rand, number, amf), set.f1_star(&rand, number, amf)), (mac_a, theirs.f1star(&rand, &sqn, &amf)));
+    assert_eq!(
+        (set.f1(&rand, number, amf), set.f1_star(&rand, number, amf)),
+        (mac_a, theirs.f1star(&rand, &sqn, &amf))
+    );
     let (res, ck, ik, ak) = theirs.f2345(&rand);
     assert_eq!((keys.res.bytes(), keys.ck.bytes(), keys.ik.bytes(), keys.ak), (&res[..], &ck[..], &ik[..], ak));
     let ak_star = theirs.f5star(&rand);
@@ -252,8 +255,7 @@ fn our_start() -> (initiator::AwaitMessage2, Vec<u8>) {
 
 fn their_start() -> (lakers::EdhocInitiatorWaitM2<Theirs>, Vec<u8>) {
     let crypto = Theirs::new(Source(SeededRng::new(1)));
-    let lakers =
-        lakers::EdhocInitiator::new(crypto, lakers::EDHOCMethod::StatStat, lakers::EDHOCSuite::CipherSuite2);
+    let lakers = lakers::EdhocInitiator::new(crypto, lakers::EDHOCMethod::StatStat, lakers::EDHOCSuite::CipherSuite2);
     let c_i = lakers::ConnId::from_slice(C_I).unwrap();
     let (lakers, message_1) = lakers.prepare_message_1(Some(c_i), &None).unwrap();
     (lakers, message_1.as_slice().to_vec())
@@ -328,8 +330,8 @@ pub(super) fn edhoc(plaintext: &[u8]) {
         }
     } else if let Ok(message) = ours {
         let claimed = message.claimed().unwrap();
-        let small = matches!(claimed, CredentialId::Kid(kid) if kid.len() < 24)
-            || matches!(claimed, CredentialId::Ccs(_));
+        let small =
+            matches!(claimed, CredentialId::Kid(kid) if kid.len() < 24) || matches!(claimed, CredentialId::Ccs(_));
         let mac = {
             let mut reader = Reader::new(plaintext).unwrap();
             let (_, _) = (reader.raw().unwrap(), reader.raw().unwrap());

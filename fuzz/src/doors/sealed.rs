@@ -83,7 +83,8 @@ pub(super) fn run(data: &[u8]) {
         }
         2 => {
             let open = |token: &[u8]| Session::open(token, &key(), TODAY, crypto)?.first_use(true);
-            let Some(mut opened) = settled(&token, whole, open, |opened, seal, rng| opened.seal(seal, crypto, rng)) else {
+            let Some(mut opened) = settled(&token, whole, open, |opened, seal, rng| opened.seal(seal, crypto, rng))
+            else {
                 return;
             };
             opened.export(0xce01, b"", &mut [0; 32], crypto).unwrap();
@@ -148,12 +149,14 @@ fn tokens() -> &'static [Vec<u8>] {
         let (_, home) = opening(cast, Plot::Provision);
         let mut office = Office::new(cast, home, OPERATOR_SEED);
         let script = script(cast, Plot::Provision);
-        [0, 2].map(|number| {
-            office.take(&script.messages[number]).unwrap();
-            office.sent();
-            let seal = Seal { key: &key(), expires: EXPIRES };
-            office.operator.seal(&seal, &Memo, &mut SeededRng::new(9)).unwrap()
-        }).into()
+        [0, 2]
+            .map(|number| {
+                office.take(&script.messages[number]).unwrap();
+                office.sent();
+                let seal = Seal { key: &key(), expires: EXPIRES };
+                office.operator.seal(&seal, &Memo, &mut SeededRng::new(9)).unwrap()
+            })
+            .into()
     })
 }
 
@@ -163,7 +166,9 @@ pub(super) fn seeds() -> Vec<(String, Vec<u8>)> {
     let (key, rng) = (key(), &mut SeededRng::new(9));
     let seal = Seal { key: &key, expires: EXPIRES };
     let mut seeds = Vec::new();
-    for (name, cast, plot) in [("chain", 0, Plot::Provision), ("kid", 2 << 2 | 3, Plot::Provision), ("resume", 0, Plot::Resume)] {
+    for (name, cast, plot) in
+        [("chain", 0, Plot::Provision), ("kid", 2 << 2 | 3, Plot::Provision), ("resume", 0, Plot::Resume)]
+    {
         let cast = Cast::new(cast).in_glass();
         let script = script(cast, plot);
         let (_, home) = opening(cast, plot);

@@ -7,11 +7,14 @@ use std::{
 };
 
 use remote_provisioning::{
+    aka::suci::HomeNetworkKey,
     attestation::Policy,
     credential::{SoftUsim, StorageKey},
-    crypto::{Crypto, HASH_LEN, PublicKey, Rng, Secret, SecretBytes, Signature},
+    crypto::{
+        Agreement, Crypto, Group, HASH_LEN, PublicKey, Rng, Secret, SecretBytes, Signature, rustcrypto::AgreementKey,
+    },
     edhoc::{Method, OwnCredential, Seal, Suite},
-    error::{Backend, Error},
+    error::{Backend, Error, Misbehaved},
     identity::{Domain, PeerName, Role},
     provisioning::{
         Millis,
@@ -26,7 +29,7 @@ use remote_provisioning::{
 
 use super::{
     glass::Glass,
-    memo::{Memo, MemoKeys},
+    memo::{Memo, MemoKeys, recall},
 };
 
 pub(crate) const METHODS: [Method; 4] =
@@ -37,6 +40,8 @@ pub(crate) struct Player {
     pub(crate) name: PeerName,
     pub(crate) own: OwnCredential,
     pub(crate) keys: MemoKeys,
+    /// Of a device: what its maker says to the operator.
+    voucher: Vec<u8>,
 }
 
 /// Everything that does not change from story to story. Credentials by chain, by hash and by `kid`, in this order.
@@ -45,13 +50,21 @@ struct Props {
     operators: [Player; 3],
     device_anchors: MemoryAnchors,
     operator_anchors: MemoryAnchors,
+    home_key: HomeNetworkKey,
+    home_private: AgreementKey,
 }
 
 fn props() -> &'static Props {
     static PROPS: OnceLock<Props> = OnceLock::new();
     let players = |role, chain: [&[u8]; 2], key, ccs, raw_key| {
         let pinned = Pinned::from_ccs(ccs, role, Domain::Test, &Memo).unwrap();
-        let player = |name, own, key| Player { name, own, keys: MemoKeys::new(IDENTITY, key) };
+        let player = |name: PeerName, own, key| {
+            // Whoever plays the operator has a key of the same kind.
+            let operator = if key == raw_key { ids::raw_operator_key() } else { ids::operator_key() };
+            let operator = MemoKeys::new(IDENTITY, operator).public_key(IDENTITY).unwrap();
+            let voucher = maker::voucher(&name, &operator).unwrap();
+            Player { name, own, keys: MemoKeys::new(IDENTITY, key), voucher }
+        };
         let name = maker::device_name().unwrap();
         [
             player(name, OwnCredential::chain(IDENTITY, &chain).unwrap(), key),
@@ -76,7 +89,31 @@ fn props() -> &'static Props {
         ),
         device_anchors: ids::device_anchors(),
         operator_anchors: ids::operator_anchors(),
+        home_key: maker::home_key().unwrap(),
+        home_private: maker::home_private().unwrap(),
     })
+}
+
+/// The key of the device's home, with a memory.
+struct HomeKey;
+
+impl Agreement for HomeKey {
+    fn group(&self) -> Group {
+        props().home_private.group()
+    }
+
+    fn public_key(&self) -> &[u8] {
+        props().home_private.public_key()
+    }
+
+    fn agree(&self, peer: &[u8], shared: &mut Secret<HASH_LEN>) -> Result<(), Error> {
+        let answer = recall(&[b"agree at home", peer], || {
+            let mut shared = Secret::zeroed();
+            props().home_private.agree(peer, &mut shared).ok().map(|()| shared.bytes().to_vec())
+        });
+        shared.bytes_mut().copy_from_slice(&answer.ok_or(Misbehaved::InvalidPoint)?);
+        Ok(())
+    }
 }
 
 /// Who authenticates how: method, credential type and suite.
@@ -256,7 +293,7 @@ impl PhoneWorld {
     pub(crate) fn start(&mut self) -> Result<Device, Error> {
         let player = self.cast.device();
         let introduction = if self.cast.voucher_first() {
-            Introduction::VoucherFirst(maker::home_key().unwrap())
+            Introduction::VoucherFirst(props().home_key.clone())
         } else {
             Introduction::VoucherLast { request: false }
         };
@@ -470,10 +507,12 @@ pub(crate) const OPERATOR_SEED: u64 = 2;
 
 /// The stores of both sides before the exchange.
 pub(crate) fn opening(cast: Cast, plot: Plot) -> (MemoryStore, Home) {
-    let mut home = Home::laboratory().unwrap();
-    home.policy = Policy::without_evidence("fuzz").unwrap();
-    let key = cast.operator().keys.public_key(IDENTITY).unwrap();
-    home.own(cast.device().name, maker::voucher(&cast.device().name, &key).unwrap());
+    // As the laboratory, but for evidence.
+    let supis = (0..8).rev().map(|number| format!("00101000000000{number}").parse().unwrap()).collect();
+    let (op, policy) = (Secret::from_slice(&[0xcd; 16]).unwrap(), Policy::without_evidence("fuzz").unwrap());
+    let name = "provisioning.example-operator".parse().unwrap();
+    let mut home = Home::new(name, op, supis, policy).revealing(props().home_key.id(), Box::new(HomeKey));
+    home.own(cast.device().name, cast.device().voucher.clone());
     let store = MemoryStore::new();
     if plot == Plot::Provision {
         return (store, home);

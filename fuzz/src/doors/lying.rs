@@ -10,7 +10,7 @@ use remote_provisioning::{
     aka::{self, Ind, Milenage, milenage, sqn::Profile},
     cose::encrypt0,
     credential::{
-        self, Activation, Algorithm, KeyName, MilenageParameters, Package, Previous, ServiceProfile, SoftUsim, Txn,
+        Activation, Algorithm, KeyName, MilenageParameters, Offered, Package, Previous, ServiceProfile, SoftUsim, Txn,
         Usim, derive_k, package_hash,
     },
     crypto::{Crypto, Secret},
@@ -250,9 +250,8 @@ fn tell_operator(judge: &mut operator_door::Judge, cast: Cast, input: &mut Input
     let offer = message.ead().take(EAD_LABEL).unwrap().value.unwrap().to_vec();
     let session = message.complete().unwrap();
     let Offer::Package(offer) = wire::decode::<Offer<'_>>(&offer).unwrap() else { return };
-    let hash = credential::package_hash(offer.sealed, &Memo);
-    let offered =
-        credential::Offered { domain: Domain::Test, txn: &offer.txn, sealed: offer.sealed, exporter: &session };
+    let hash = package_hash(offer.sealed, &Memo);
+    let offered = Offered { domain: Domain::Test, txn: &offer.txn, sealed: offer.sealed, exporter: &session };
     let installed = SoftUsim.install(Slot::A, &offered, &Memo).expect("an operator's package can be installed");
     assert_eq!(installed.package_hash, hash);
 

@@ -1,7 +1,7 @@
 //! Who plays, and the honest exchange that every story departs from.
 
+use core::cell::Cell;
 use std::{
-    cell::Cell,
     collections::BTreeMap,
     sync::{Arc, Mutex, OnceLock},
 };

@@ -64,8 +64,8 @@ fn all_forms(suci: &Suci) {
         assert_eq!(Suci::from_nai(&nai).as_ref(), Ok(suci));
     }
     assert!(suci.scheme_output().len() <= Suci::MAX_OUTPUT_LEN);
-    let home = key();
-    let revealed = suci.deconceal(|_| Some(home as &dyn Agreement));
+    let home: &dyn Agreement = key();
+    let revealed = suci.deconceal(|_| Some(home));
     if let (Ok(identity), None) = (&revealed, suci.ecies_parts()) {
         assert_eq!(&null_scheme(identity, *suci.routing_indicator()), suci);
     }

@@ -42,6 +42,15 @@ use super::{
 /// Records of one story.
 const MAX_OPERATIONS: usize = 32;
 
+/// A message, if it is not more than a message holds.
+fn said<T>(written: Result<T, Error>) -> Option<T> {
+    match written {
+        Ok(written) => Some(written),
+        Err(Error::Misuse(_)) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
 // ----------------------------------------------------------------------------------------------- the lying operator
 
 pub(super) fn operator(data: &[u8]) {
@@ -74,7 +83,7 @@ fn tell_device(judge: &mut device_door::Judge, cast: Cast, input: &mut Input<'_>
     let ead_2 = forged::Items::new(&terms, input);
     let c_r = ConnectionId::random(&mut rng, Some(message.c_i())).unwrap();
     let written = message.write(&c_r, &own, &ead_2.items(), &player.keys, &Memo, &mut rng);
-    let (handshake, message_2) = written.unwrap();
+    let Some((handshake, message_2)) = said(written.map_err(|stopped| stopped.error())) else { return };
     let (result, actions) = judge.deliver(&message_2);
     let Some(Action::Send(message_3)) = actions.iter().find(|action| matches!(action, Action::Send(_))) else { return };
     if result.is_err() {
@@ -90,7 +99,8 @@ fn tell_device(judge: &mut device_door::Judge, cast: Cast, input: &mut Input<'_>
     let txn = wire::decode::<Request<'_>>(&request).unwrap().txn;
     let (offer, hash) = offer(&txn, cast, accepted.session(), input);
     let ead_4 = forged::Items::new(&offer, input);
-    let (session, message_4) = accepted.write(&ead_4.items(), &Memo).unwrap();
+    let written = accepted.write(&ead_4.items(), &Memo);
+    let Some((session, message_4)) = said(written.map_err(|stopped| stopped.error())) else { return };
     let _ = judge.deliver(&message_4);
     let before = device::subscription(judge.phone.store()).unwrap();
 
@@ -199,7 +209,7 @@ fn tell_operator(judge: &mut operator_door::Judge, cast: Cast, input: &mut Input
         c_i: &ConnectionId::random(&mut rng, None).unwrap(),
         ead_1: &ead_1.items(),
     };
-    let (handshake, message_1) = initiator::start(&proposal, &Memo, &mut rng).unwrap();
+    let Some((handshake, message_1)) = said(initiator::start(&proposal, &Memo, &mut rng)) else { return };
     let (Ok(()), sent) = judge.deliver(&message_1) else { return };
 
     let message = handshake.read(&sent[0], &Memo).unwrap();
@@ -239,7 +249,8 @@ fn tell_operator(judge: &mut operator_door::Judge, cast: Cast, input: &mut Input
         voucher_request: None,
     });
     let ead_3 = forged::Items::new(&request, input);
-    let (handshake, message_3) = message.write(&own, &ead_3.items(), &player.keys, &Memo).unwrap();
+    let written = message.write(&own, &ead_3.items(), &player.keys, &Memo);
+    let Some((handshake, message_3)) = said(written.map_err(|stopped| stopped.error())) else { return };
     if judge.deliver(&message_3).0.is_err() {
         return;
     }

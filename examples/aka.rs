@@ -68,7 +68,12 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Some((command, options)) => match run(command, options) {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(values) => {
+                for (name, value) in values {
+                    println!("{name}={value}");
+                }
+                ExitCode::SUCCESS
+            }
             Err(wrong) => {
                 eprintln!("aka {command}: {wrong}");
                 ExitCode::from(2)
@@ -77,7 +82,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: &str, options: &[String]) -> Result<(), Wrong> {
+/// What a command comes to. The fuzzer types here as well.
+pub(crate) fn run(command: &str, options: &[String]) -> Result<Values, Wrong> {
     let (command, options) = match (command, options) {
         ("suci", [what, rest @ ..]) => (format!("suci {what}"), rest),
         _ => (command.to_string(), options),
@@ -97,10 +103,7 @@ fn run(command: &str, options: &[String]) -> Result<(), Wrong> {
     let mut options = Options::read(options)?;
     let values = command(&mut options)?;
     options.end()?;
-    for (name, value) in values {
-        println!("{name}={value}");
-    }
-    Ok(())
+    Ok(values)
 }
 
 fn milenage(options: &mut Options) -> Result<Values, Wrong> {

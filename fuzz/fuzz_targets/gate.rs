@@ -1,4 +1,4 @@
-//! See `src/doors/gate.rs`.
+//! See `src/doors/mod.rs`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| remote_provisioning_fuzz::gate(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| remote_provisioning_fuzz::open("gate", data));

@@ -2,44 +2,13 @@
 
 mod doors;
 
-/// See `doors/wire.rs`.
-pub fn wire(data: &[u8]) {
-    doors::wire::run(data);
-}
-
-/// See `doors/device.rs`.
-pub fn device(data: &[u8]) {
-    doors::device::run(data);
-}
-
-/// See `doors/operator.rs`.
-pub fn operator(data: &[u8]) {
-    doors::operator::run(data);
-}
-
-/// See `doors/trust.rs`.
-pub fn trust(data: &[u8]) {
-    doors::trust::run(data);
-}
-
-/// See `doors/fragments.rs`.
-pub fn fragments(data: &[u8]) {
-    doors::fragments::run(data);
-}
-
-/// See `doors/link.rs`.
-pub fn link(data: &[u8]) {
-    doors::link::run(data);
-}
-
-/// See `doors/eap.rs`.
-pub fn eap(data: &[u8]) {
-    doors::eap::run(data);
-}
-
-/// See `doors/gate.rs`.
-pub fn gate(data: &[u8]) {
-    doors::gate::run(data);
+/// Lets `data` in at a door of `doors/mod.rs`.
+///
+/// # Panics
+/// If something bad happened, or there is no such door.
+pub fn open(door: &str, data: &[u8]) {
+    let (_, run) = doors::DOORS.iter().find(|(name, _)| *name == door).expect("a door of this name");
+    run(data);
 }
 
 /// The seeds of `corpus/`: door, file name, content.

@@ -1,8 +1,9 @@
 //! Maps of somebody else's making: claims of a token, leaves of a voucher.
 //!
 //! RFC 8949 asks for one order of keys only where an application does, and neither RFC 9783 nor RFC 9254 does. What is
-//! signed is the bytes as they came, so nothing hangs on the order. Lengths are still definite, heads the shortest, keys
-//! in each map unique, depth and number of entries bounded.
+//! signed is the bytes as they came, so nothing hangs on the order. Lengths are still definite, heads the shortest, depth and
+//! number of entries bounded, and the integer keys of each map that is read unique. What is passed over (text keys and their
+//! values, maps that nobody asks for) may repeat itself.
 
 use arrayvec::ArrayVec;
 

@@ -1,83 +1,142 @@
-//! A device that hears from a stranger on the link, or from an operator that holds a real key and lies.
+//! A device in a hostile world: a stranger on the link, a clock that runs, power that goes, a store, a key store and a random
+//! source that fail. The operator is honest.
 //!
-//! Input: cast, flags, then operations, or, for the liar, what it says where. The judge's rules:
+//! Input: a [`Story`]. The judge's rules:
 //!
 //! - no panic;
 //! - an error leaves the store as it was, and the machine either ends or is as if the bytes had never come;
 //! - the store changes only together with an action that says so, and can be read at every moment;
-//! - on the link: bytes that are not the operator's are never accepted, and an exchange that was not ended by them still
-//!   succeeds;
-//! - afterwards a new attempt starts from whatever the store says.
+//! - bytes that are not the operator's are never accepted; the operator's are, unless the hardware fails;
+//! - a credential that is durable stays, whatever happens;
+//! - when the world is in order again, the device gets its subscription, and the core accepts it.
 
+use arbitrary::{Arbitrary, Unstructured};
 use remote_provisioning::{
-    aka::{self, Ind, Milenage, milenage, sqn::Profile},
-    cose::encrypt0,
-    credential::{
-        Activation, Algorithm, KeyName, MilenageParameters, Package, Previous, ServiceProfile, SoftUsim, Txn, derive_k,
-        package_hash,
-    },
-    crypto::Secret,
-    edhoc::{ConnectionId, Session, Suite, is_error_message, responder},
-    error::{Code, Error, Misuse},
-    identity::{Domain, Role, Supi},
+    aka,
+    credential::SoftUsim,
+    edhoc::is_error_message,
+    error::{Backend, Error, Misuse},
     provisioning::{
         Millis,
-        device::{self, Action},
-        message::{Complete, EAD_LABEL, Offer, Order, PackageOffer, Refusal, Request, Standing, Status, Terms},
+        device::{self, Action, Subscription},
     },
-    sim::{IDENTITY, SeededRng, TODAY, identities as ids, maker},
-    store::KeyStore,
-    trust,
-    wire::{self, Wire},
+    sim::SeededRng,
 };
 
 use super::{
-    Input, forged,
-    memo::Memo,
-    stage::{Cast, DEVICE_SEED, METHODS, OPERATOR_SEED, Phone, Plot, Script, script},
+    Change, Choices, Input,
+    stage::{Cast, DEVICE_SEED, OPERATOR_SEED, Office, Phone, Plot, StoreFault, opening},
 };
 
 /// Operations of one story.
 const MAX_OPERATIONS: usize = 32;
 
-pub(crate) fn run(data: &[u8]) {
-    let mut input = Input::new(data);
-    let cast = Cast::new(input.byte());
-    let flags = input.byte();
-    let plot = if flags & 1 == 0 { Plot::Provision } else { Plot::Resume };
-    let script = script(cast, plot);
-    let phone = Phone::start(cast, script.store.durable_copy(), DEVICE_SEED).unwrap();
-    let mut judge = Judge { phone, finished: None };
-    if flags & 2 == 0 {
-        link(&mut judge, &script, plot, usize::from(flags >> 2), &mut input);
-    } else {
-        liar(&mut judge, cast, &mut input);
-    }
-    // A crash now, and a new attempt.
-    let store = judge.phone.store.durable_copy();
-    let confirmed = device::subscription(&store).unwrap().is_some_and(|(_, confirmed)| confirmed);
-    match Phone::start(cast, store, DEVICE_SEED) {
-        Ok(mut phone) => assert!(!confirmed && phone.sent().len() == 1),
-        Err(error) => assert!(confirmed && matches!(error, Error::Misuse(Misuse::NotNow(_)))),
+/// Attempts in a world that is in order.
+const MAX_ATTEMPTS: usize = 3;
+
+/// Messages of an attempt that nobody disturbs, and one that is repeated.
+const MAX_STEPS: usize = 8;
+
+/// What happens.
+#[derive(Debug)]
+enum Operation<'a> {
+    /// The operator's next message arrives.
+    Honest,
+    /// Time passes, in steps of 16 ms.
+    Wait(u16),
+    /// The operator has said this before, or the device has.
+    Replay(u8),
+    /// The stranger's version of the operator's next message.
+    Altered(Change<'a>),
+    /// Power off, power on.
+    Crash,
+    /// From now on, once.
+    StoreFails(StoreFault),
+    KeysAreLate,
+    RandomFails,
+}
+
+impl<'a> Arbitrary<'a> for Operation<'a> {
+    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        Ok(match u.byte() % 10 {
+            0 => Self::Honest,
+            1 => Self::Wait(u16::from_be_bytes([u.byte(), u.byte()])),
+            2 => Self::Replay(u.byte()),
+            3 => Self::Crash,
+            4 => Self::StoreFails(*u.pick(&[
+                StoreFault::Read,
+                StoreFault::Write,
+                StoreFault::CutBefore,
+                StoreFault::CutAfter,
+            ])),
+            5 => Self::KeysAreLate,
+            6 => Self::RandomFails,
+            _ => Self::Altered(Change::arbitrary(u)?),
+        })
     }
 }
 
+/// Who plays, how it begins, how many honest messages come first, and what happens then.
+#[derive(Debug)]
+struct Story<'a> {
+    cast: Cast,
+    plot: Plot,
+    ahead: u8,
+    operations: Vec<Operation<'a>>,
+}
+
+impl<'a> Arbitrary<'a> for Story<'a> {
+    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        let cast = Cast::new(u.byte());
+        let flags = u.byte();
+        let mut operations = Vec::new();
+        while !u.is_empty() && operations.len() < MAX_OPERATIONS {
+            operations.push(u.arbitrary()?);
+        }
+        Ok(Self { cast, plot: Plot::of(flags), ahead: (flags >> 1) % 4, operations })
+    }
+}
+
+pub(super) fn run(data: &[u8]) {
+    let Ok(story) = Story::arbitrary(&mut Input::new(data)) else { return };
+    let mut world = World::new(story.cast, story.plot);
+    for _ in 0..story.ahead {
+        world.honest();
+    }
+    for operation in &story.operations {
+        world.happens(operation);
+    }
+    world.come_to_rest();
+}
+
+// --------------------------------------------------------------------------------------------------------- the judge
+
 /// Watches a device, and judges what it does.
-struct Judge {
-    phone: Phone,
-    finished: Option<Result<(), Error>>,
+pub(super) struct Judge {
+    pub(super) phone: Phone,
+    pub(super) finished: Option<Result<(), Error>>,
 }
 
 impl Judge {
-    fn deliver(&mut self, bytes: &[u8]) -> (Result<(), Error>, Vec<Action>) {
+    pub(super) const fn new(phone: Phone) -> Self {
+        Self { phone, finished: None }
+    }
+
+    pub(super) fn deliver(&mut self, bytes: &[u8]) -> (Result<(), Error>, Vec<Action>) {
         self.observe(|phone| phone.take(bytes))
     }
 
-    fn observe(&mut self, act: impl FnOnce(&mut Phone) -> Result<(), Error>) -> (Result<(), Error>, Vec<Action>) {
-        let before = (self.phone.store.fingerprint(), self.phone.store.commits());
+    pub(super) fn observe(
+        &mut self,
+        act: impl FnOnce(&mut Phone) -> Result<(), Error>,
+    ) -> (Result<(), Error>, Vec<Action>) {
+        let before = (self.phone.store().fingerprint(), self.phone.store().commits());
         let result = act(&mut self.phone);
         let actions = self.phone.actions();
-        let changed = (self.phone.store.fingerprint(), self.phone.store.commits()) != before;
+        let changed = (self.phone.store().fingerprint(), self.phone.store().commits()) != before;
+        if self.phone.world.is_dark() {
+            return (result, Vec::new()); // Nobody sees that any more.
+        }
         if self.finished.is_some() {
             assert!(actions.is_empty() && !changed, "nothing follows the end");
         }
@@ -90,11 +149,17 @@ impl Judge {
             assert!(!changed);
             match actions.as_slice() {
                 [] => {}
+                // It knows the operator by now, and its own hardware stops it.
+                [Action::Authenticated(_)] => assert_eq!(error, Backend::KeyPending.into()),
                 [rest @ .., Action::Finished(Err(last))] => {
                     assert_eq!(*last, error);
-                    let told = |action: &Action| matches!(action, Action::Send(bytes) if is_error_message(bytes));
-                    let again = |action: &Action| matches!(action, Action::StartAgainAt(_));
-                    assert!(rest.len() <= 2 && rest.iter().all(|action| told(action) || again(action)));
+                    let told = |action: &Action| match action {
+                        Action::Send(bytes) => is_error_message(bytes),
+                        Action::StartAgainAt(_) => true,
+                        Action::Authenticated(_) => matches!(error, Error::Backend(_)),
+                        _ => false,
+                    };
+                    assert!(rest.len() <= 3 && rest.iter().all(told), "{actions:?}");
                 }
                 other => panic!("an error, and {other:?}"),
             }
@@ -105,202 +170,199 @@ impl Judge {
         });
         self.finished = self.finished.or(ends.next());
         assert!(ends.next().is_none());
-        device::subscription(&self.phone.store).unwrap();
+        device::subscription(self.phone.store()).unwrap();
         (result, actions)
     }
 }
 
-// ----------------------------------------------------------------------------------------------- on the link
+// --------------------------------------------------------------------------------------------------------- the world
 
-fn link(judge: &mut Judge, script: &Script, plot: Plot, steps: usize, input: &mut Input<'_>) {
-    // Messages of the script by index: the device sends 0, 2, 4 and expects 1, 3, 5.
-    let mut next = 1;
-    assert_eq!(judge.phone.sent(), script.messages[..1]);
-    for _ in 0..steps % 4 {
-        expect(judge, script, &mut next);
+struct World {
+    judge: Judge,
+    office: Office,
+    attempt: u64,
+    /// What the device has said last, and the operator has not heard.
+    to_operator: Option<Vec<u8>>,
+    /// What the operator has said last, and the device has not taken.
+    to_device: Option<Vec<u8>>,
+    /// All that was said in this session.
+    said: Vec<Vec<u8>>,
+    /// All of the operator's that the device has taken.
+    taken: Vec<Vec<u8>>,
+    /// The device has its subscription, and nothing is open.
+    over: bool,
+}
+
+impl World {
+    fn new(cast: Cast, plot: Plot) -> Self {
+        let (memory, home) = opening(cast, plot);
+        let mut world = Self {
+            judge: Judge::new(Phone::start(cast, memory, DEVICE_SEED).unwrap()),
+            office: Office::new(cast, home, OPERATOR_SEED),
+            attempt: 0,
+            to_operator: None,
+            to_device: None,
+            said: Vec::new(),
+            taken: Vec::new(),
+            over: false,
+        };
+        let actions = world.judge.phone.actions();
+        world.note(&actions);
+        world
     }
-    for _ in 0..MAX_OPERATIONS {
-        if input.is_empty() {
-            break;
-        }
-        match input.byte() % 6 {
-            0 => expect(judge, script, &mut next),
-            1 => {
-                judge.phone.now = Millis(judge.phone.now.0 + 16 * u64::try_from(input.below(4096)).unwrap());
-                let (_, actions) = judge.observe(|phone| phone.device.handle_timeout(phone.now));
-                let resent = |action: &Action| match action {
-                    Action::Send(bytes) => *bytes == script.messages[next - 1],
-                    Action::WakeAt(_) | Action::StartAgainAt(_) | Action::Finished(Err(Error::Unanswered)) => true,
-                    _ => false,
-                };
-                assert!(actions.iter().all(resent));
+
+    fn note(&mut self, actions: &[Action]) {
+        for action in actions {
+            if let Action::Send(bytes) = action {
+                self.said.push(bytes.clone());
+                self.to_operator = Some(bytes.clone());
             }
-            2 => {
-                let which = input.below(script.messages.len());
-                stranger(judge, script, &mut next, &script.messages[which]);
+        }
+        self.over |= self.judge.finished == Some(Ok(()));
+    }
+
+    fn happens(&mut self, operation: &Operation<'_>) {
+        let before = device::subscription(self.judge.phone.store()).unwrap();
+        match operation {
+            Operation::Honest => self.honest(),
+            Operation::Wait(steps) => self.wait(16 * u64::from(*steps)),
+            Operation::Replay(which) => {
+                let Some(bytes) = self.said.get(usize::from(*which) % self.said.len().max(1)).cloned() else { return };
+                self.stranger(&bytes);
             }
-            _ => {
-                let base = script.messages.get(next).or(script.messages.last()).unwrap();
-                let bytes = input.mutated(base);
-                stranger(judge, script, &mut next, &bytes);
+            Operation::Altered(change) => {
+                self.listen();
+                let base = self.to_device.clone().or(self.said.last().cloned()).unwrap_or_default();
+                self.stranger(&change.apply(&base));
+            }
+            Operation::Crash => self.restart(),
+            Operation::StoreFails(fault) => self.judge.phone.world.store_fails(*fault),
+            Operation::KeysAreLate => self.judge.phone.world.keys_are_late(),
+            Operation::RandomFails => self.judge.phone.world.random_fails(),
+        }
+        if self.judge.phone.world.is_dark() {
+            self.restart();
+        }
+        let after = device::subscription(self.judge.phone.store()).unwrap();
+        if let Some((subscription, confirmed)) = before {
+            let (now, still) = after.expect("what is durable stays");
+            assert!(now == subscription && (still || !confirmed));
+        }
+    }
+
+    /// The operator hears what the device has said, and answers.
+    fn listen(&mut self) {
+        if let Some(bytes) = self.to_operator.take() {
+            let _ = self.office.take(&bytes);
+            for answer in self.office.sent() {
+                self.said.push(answer.clone());
+                self.to_device = Some(answer);
             }
         }
-        sound(judge, script, plot, next);
-    }
-    while judge.finished.is_none() {
-        expect(judge, script, &mut next);
-    }
-    sound(judge, script, plot, next);
-}
-
-/// The next message of the operator's, if the machine has not ended.
-fn expect(judge: &mut Judge, script: &Script, next: &mut usize) {
-    if judge.finished.is_none() {
-        let (result, actions) = judge.deliver(&script.messages[*next]);
-        result.expect("an honest message is accepted");
-        *next += 2;
-        let sent = |action: &Action| matches!(action, Action::Send(bytes) if *bytes == script.messages[*next - 1]);
-        assert!(judge.finished == Some(Ok(())) || actions.iter().any(sent));
-    }
-}
-
-/// Bytes from anybody. Accepted if they are the operator's; passed over if they were that before.
-fn stranger(judge: &mut Judge, script: &Script, next: &mut usize, bytes: &[u8]) {
-    if judge.finished.is_none() && script.messages.get(*next).is_some_and(|message| message == bytes) {
-        return expect(judge, script, next);
-    }
-    let (result, actions) = judge.deliver(bytes);
-    if result.is_ok() {
-        assert!(
-            script.messages[..*next - 1].iter().any(|message| message == bytes),
-            "only a repetition is passed over"
-        );
-        assert!(actions.is_empty());
-    }
-}
-
-/// The store says what the script says, and no more.
-fn sound(judge: &Judge, script: &Script, plot: Plot, next: usize) {
-    let confirmed = judge.finished == Some(Ok(()));
-    let installed = plot == Plot::Resume || next > 3;
-    let expected = installed.then_some((script.subscription, confirmed));
-    assert_eq!(device::subscription(&judge.phone.store).unwrap(), expected);
-}
-
-// ----------------------------------------------------------------------------------------------- the liar
-
-/// An operator with a real key, and the fuzzer's words in its mouth.
-fn liar(judge: &mut Judge, cast: Cast, input: &mut Input<'_>) {
-    let mut rng = SeededRng::new(OPERATOR_SEED);
-    let player = cast.operator();
-    let message_1 = judge.phone.sent().remove(0);
-
-    let mut message = responder::read(&message_1, &METHODS, &Suite::ALL, &Memo).unwrap();
-    message.unverified_ead().take(EAD_LABEL);
-    let own = forged::credential(player, &ids::operator_chain(), input);
-    let terms =
-        wire::encode(&Terms { domain: Domain::Test, evidence_formats: arrayvec::ArrayVec::new(), voucher: None });
-    let ead_2 = forged::Items::new(&terms, input);
-    let c_r = ConnectionId::random(&mut rng, Some(message.c_i())).unwrap();
-    let written = message.write(&c_r, &own, &ead_2.items(), &player.keys, &Memo, &mut rng);
-    let (handshake, message_2) = written.unwrap();
-    let (result, actions) = judge.deliver(&message_2);
-    let Some(Action::Send(message_3)) = actions.iter().find(|action| matches!(action, Action::Send(_))) else { return };
-    if result.is_err() {
-        return;
     }
 
-    let message = handshake.read(message_3, &Memo).unwrap();
-    let anchors = cast.anchors(Role::Operator);
-    let device =
-        trust::verify(&message.claimed().unwrap(), Role::Device, Domain::Test, anchors, &Memo, Some(TODAY)).unwrap();
-    let mut accepted = message.accept(device, &own, &Memo).unwrap();
-    let request = accepted.ead().take(EAD_LABEL).unwrap().value.unwrap().to_vec();
-    let txn = wire::decode::<Request<'_>>(&request).unwrap().txn;
-    let (offer, hash) = offer(&txn, cast, accepted.session(), input);
-    let ead_4 = forged::Items::new(&offer, input);
-    let (session, message_4) = accepted.write(&ead_4.items(), &Memo).unwrap();
-    let _ = judge.deliver(&message_4);
-    let before = device::subscription(&judge.phone.store).unwrap();
-
-    for _ in 0..MAX_OPERATIONS {
-        if input.is_empty() {
-            break;
+    /// The next message of the operator's, if there is one; if not, the device asks again.
+    fn honest(&mut self) {
+        if self.over || self.judge.finished.is_some() {
+            return;
         }
-        let complete = Complete { txn, acknowledged: u64::from(input.byte() % 4) };
-        let text = input.mutated(&wire::encode(&complete));
-        let record = forged::record(Role::Operator, &session, &hash, u64::from(input.byte()), &text);
-        let _ = judge.deliver(&input.mutated(&record));
-        // It can confirm what is there, and change nothing else.
-        let after = device::subscription(&judge.phone.store).unwrap();
-        assert_eq!(after.map(|(subscription, _)| subscription), before.map(|(subscription, _)| subscription));
+        self.listen();
+        let Some(bytes) = self.to_device.clone() else { return self.wait(1 << 20) };
+        let faulty = self.judge.phone.world.is_faulty();
+        let (result, actions) = self.judge.deliver(&bytes);
+        self.note(&actions);
+        match result {
+            Ok(()) => {
+                self.taken.push(bytes);
+                // Passed over, if it was a repetition; then there is nothing else until the device says it again.
+                self.to_device = None;
+            }
+            Err(error) => assert!(faulty, "an honest message is accepted: {error}"),
+        }
     }
-    if let Some((subscription, _)) = before {
-        let challenge = aka::Challenge { rand: [input.byte(); 16], autn: [input.byte(); 16] };
-        device::authenticate(&challenge, &mut judge.phone.store, &mut SoftUsim).unwrap();
-        assert!(device::subscription(&judge.phone.store).unwrap().is_some_and(|(after, _)| after == subscription));
+
+    fn wait(&mut self, millis: u64) {
+        self.judge.phone.now = Millis(self.judge.phone.now.0 + millis);
+        let (_, actions) = self.judge.observe(|phone| phone.device.handle_timeout(phone.now));
+        let resent = |action: &Action| match action {
+            Action::Send(bytes) => self.said.contains(bytes),
+            Action::WakeAt(_) | Action::StartAgainAt(_) | Action::Finished(Err(Error::Unanswered)) => true,
+            _ => false,
+        };
+        assert!(actions.iter().all(resent));
+        self.note(&actions);
     }
-}
 
-/// An offer, and the hash of its package.
-fn offer(txn: &Txn, cast: Cast, session: &Session, input: &mut Input<'_>) -> (Vec<u8>, [u8; 32]) {
-    let wrong = [0xee; 16];
-    let named = *input.choose(&[txn, txn, txn, &wrong]);
-    let offer = match input.byte() % 4 {
-        0 => {
-            let acknowledged = u64::from(input.byte() % 4);
-            let order = *input.choose(&[Order::Complete, Order::Complete, Order::Commit, Order::Abort, Order::Erase]);
-            let standing = Standing::InService;
-            wire::encode(&Offer::Status(Status { txn: *named, acknowledged, order, standing, wanted: None }))
+    /// Bytes from anybody. Accepted if they are the operator's; passed over if they were that before.
+    fn stranger(&mut self, bytes: &[u8]) {
+        if self.to_device.as_deref() == Some(bytes) {
+            return self.honest();
         }
-        1 => {
-            let code = Code::from_number(u64::from(*input.choose(&[100_u16, 101, 201, 300, 400]))).unwrap();
-            wire::encode(&Offer::Refusal(Refusal { txn: *named, code, retry_after: None }))
+        let (result, actions) = self.judge.deliver(bytes);
+        if result.is_ok() {
+            assert!(self.taken.iter().any(|taken| taken == bytes), "only a repetition is passed over");
+            assert!(actions.is_empty());
         }
-        _ => {
-            let sealed = sealed(txn, session, input);
-            let hash = package_hash(&sealed, &Memo);
-            let key = cast.operator().keys.public_key(IDENTITY).unwrap();
-            let voucher = input.mutated(&maker::voucher(&cast.device().name, &key).unwrap());
-            let voucher = (!cast.voucher_first()).then_some(voucher.as_slice());
-            let offer = wire::encode(&Offer::Package(PackageOffer { txn: *named, sealed: &sealed, voucher }));
-            return (input.mutated(&offer), hash);
-        }
-    };
-    (input.mutated(&offer), [0; 32])
-}
+        self.note(&actions);
+    }
 
-/// A package: one that would do, but for what the fuzzer changes before it is sealed.
-fn sealed(txn: &Txn, session: &Session, input: &mut Input<'_>) -> Vec<u8> {
-    let supi: Supi = "001010000000001".parse().unwrap();
-    let epoch = u32::from(*input.choose(&[1_u8, 2, 0, 255]));
-    let name = KeyName { algorithm: Algorithm::Milenage, supi: &supi, epoch, txn };
-    let k = derive_k(&name, session, &Memo).unwrap();
-    let opc = milenage::opc(&k, &Secret::from_slice(&[0xcd; 16]).unwrap());
-    let (seq, ind) = (u64::from(*input.choose(&[1_u8, 0, 255])), Ind::new(input.byte() % 32).unwrap());
-    let sqn = Profile::default().sqn(seq, ind).unwrap();
-    let vector = aka::vector(&Milenage::new(&k, &opc), &[7; 16], sqn, [0x80, 0]);
-    let profile = ServiceProfile { dnn: arrayvec::ArrayString::from("iot").ok(), ..ServiceProfile::default() };
-    let package = Package {
-        epoch,
-        supi,
-        algorithm: Algorithm::Milenage,
-        parameters: MilenageParameters { opc: opc.bytes() },
-        challenge: vector.challenge,
-        suci: None,
-        profile: Some(profile),
-        activation: *input.choose(&[Activation::OneShot, Activation::OneShot, Activation::TwoPhase]),
-        previous: *input.choose(&[Previous::None, Previous::None, Previous::Beside, Previous::Shared]),
-    };
-    let plaintext = input.mutated(&wire::encode(&package));
-    // `credential::seal` would take well-formed packages only.
-    let context = wire::encode_with(|w| {
-        w.array(2);
-        Domain::Test.write(w);
-        w.bytes(txn);
-    });
-    let mut key = Secret::zeroed();
-    session.export(0xce01, &context, key.bytes_mut(), &Memo).unwrap();
-    let sealed = encrypt0::seal(&key, None, &context, &plaintext, &Memo).unwrap();
-    input.mutated(&sealed)
+    /// Power off, power on, and a new attempt.
+    fn restart(&mut self) {
+        if self.over {
+            return;
+        }
+        self.attempt += 1;
+        let world = &mut self.judge.phone.world;
+        world.wake(DEVICE_SEED + 2 * self.attempt);
+        let before = world.flash.memory.fingerprint();
+        let started = world.start().or_else(|error| {
+            // In the dark again, or with hardware that fails: the next time it does not.
+            assert!(matches!(error, Error::Misuse(_)) || world.flash.memory.fingerprint() == before || world.is_dark());
+            world.mend();
+            world.wake(DEVICE_SEED + 2 * self.attempt);
+            world.start()
+        });
+        match started {
+            Ok(device) => {
+                self.judge.phone.device = device;
+                self.judge.finished = None;
+                self.office.open(OPERATOR_SEED + 2 * self.attempt);
+                (self.to_operator, self.to_device) = (None, None);
+                self.said.clear();
+                self.taken.clear();
+                let actions = self.judge.phone.actions();
+                self.note(&actions);
+            }
+            Err(error) => {
+                let subscription = device::subscription(self.judge.phone.store()).unwrap();
+                assert!(matches!(error, Error::Misuse(Misuse::NotNow(_))), "{error}");
+                assert!(subscription.is_some_and(|(_, confirmed)| confirmed));
+                self.over = true;
+            }
+        }
+    }
+
+    /// The world is in order from here on.
+    fn come_to_rest(&mut self) {
+        self.judge.phone.world.mend();
+        for _ in 0..MAX_ATTEMPTS {
+            for _ in 0..MAX_STEPS {
+                self.honest();
+            }
+            if self.over {
+                break;
+            }
+            self.restart();
+        }
+        assert!(self.over, "no subscription, and nothing in its way");
+        let Some((Subscription { id, .. }, true)) = device::subscription(self.judge.phone.store()).unwrap() else {
+            panic!("it is there")
+        };
+        let vector =
+            self.office.home.challenge(&id.supi, &mut SeededRng::new(self.attempt)).expect("the core knows it");
+        match device::authenticate(&vector.challenge, self.judge.phone.store_mut(), &mut SoftUsim).unwrap() {
+            aka::Answer::Success(keys) => assert_eq!(keys.res.bytes(), vector.keys.res.bytes()),
+            _ => panic!("it does not work"),
+        }
+    }
 }

@@ -10,13 +10,7 @@ use remote_provisioning::{
     wire,
 };
 
-use super::{Input, memo::Memo, stage::Player};
-
-impl Input<'_> {
-    pub(crate) fn choose<'b, T>(&mut self, among: &'b [T]) -> &'b T {
-        &among[self.below(among.len())]
-    }
-}
+use super::{Choices, Input, memo::Memo, stage::Player};
 
 /// The party's own credential, or a chain that was tampered with.
 pub(crate) fn credential(player: &Player, chain: &[&[u8]], input: &mut Input<'_>) -> OwnCredential {
@@ -39,7 +33,7 @@ pub(crate) struct Items(Vec<(u32, bool, Option<Vec<u8>>)>);
 
 impl Items {
     pub(crate) fn new(honest: &[u8], input: &mut Input<'_>) -> Self {
-        let count = *input.choose(&[1_usize, 1, 1, 2, 9, 0]);
+        let count = *input.pick(&[1_usize, 1, 1, 2, 9, 0]);
         let item = |input: &mut Input<'_>| {
             let flags = input.byte();
             let label = [EAD_LABEL, EAD_LABEL, 0, 1][usize::from(flags & 3)];

@@ -17,7 +17,7 @@ use remote_provisioning::{
     wire::MAX_MESSAGE,
 };
 
-use super::Input;
+use super::{Choices, Input};
 
 const PATIENCE: u64 = 1_000;
 
@@ -33,7 +33,7 @@ struct Model {
     until: Millis,
 }
 
-pub(crate) fn run(data: &[u8]) {
+pub(super) fn run(data: &[u8]) {
     read_only(data);
     let mut input = Input::new(data);
     let mut reassembler = Reassembler::new(PATIENCE);
@@ -61,7 +61,7 @@ pub(crate) fn run(data: &[u8]) {
                 total = (input.byte() & 1 == 0).then(|| input.below(2 * MAX_MESSAGE));
                 offset = input.below(2 * MAX_MESSAGE);
                 more = input.byte() & 1 == 0;
-                payload = input.bytes().to_vec();
+                payload = input.chunk().to_vec();
             }
             // A repetition of what is there, or nearly one.
             2 => {
@@ -155,7 +155,7 @@ fn read_only(data: &[u8]) {
 }
 
 /// What there is to start from.
-pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
+pub(super) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     // A message of 256 bytes in four honest fragments; with a repetition, a stranger and a pause in between.
     let first = [0, 1, 1, 0, 7, 0, 63];
     let next = |bytes: u8| [0, 7, bytes];

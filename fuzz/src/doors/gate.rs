@@ -27,7 +27,7 @@ use remote_provisioning::{
 };
 
 use super::{
-    Input,
+    Choices, Input,
     stage::{Cast, Plot, script},
 };
 
@@ -66,7 +66,7 @@ fn relayed(session: u32) -> Relayed<'static> {
     Relayed { session, nonce: [9; 16], token: &props().token, message: &props().message_1 }
 }
 
-pub(crate) fn run(data: &[u8]) {
+pub(super) fn run(data: &[u8]) {
     let Props { key, token, config, message_1, cookie } = props();
     same::<Announcement<'_>>(data);
     same::<Returned<'_>>(data);
@@ -130,7 +130,7 @@ fn same<'a, T: Wire<'a>>(bytes: &'a [u8]) {
 }
 
 /// What there is to start from.
-pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
+pub(super) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let announcement = Announcement { domain: Domain::Test, relay: Name::new(NAME).unwrap(), nonce: [9; 16] };
     vec![
         ("announcement", wire::encode(&announcement)),
@@ -139,8 +139,8 @@ pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("relayed", vec![0, 1, 0, 1, 0, 0, 0, 1, 0, 1, 1, 1, 0, 2, 0, 1, 1, 1]),
         ("relayed-altered", vec![0, 1, 3, 0, 40, 1, 1, 1, 1]),
         ("other-relay", vec![0, 1, 0, 0, 1, 0]),
-        ("cookie", vec![1, 0, 0, 10, 1, 0, 3, 0, 2, 1, 1, 3, 0, 5, 1, 0, 0]),
-        ("message-1", vec![2, 0, 2, 3, 0, 30, 1]),
-        ("demand-altered", vec![3, 0, 3, 3, 0, 2, 1, 3, 5, 3, 0, 1, 9]),
+        ("cookie", vec![1, 0, 0, 10, 1, 0, 3, 0, 0, 2, 1, 1, 1, 3, 0, 0, 5, 1, 0, 0]),
+        ("message-1", vec![2, 0, 2, 3, 0, 0, 30, 1]),
+        ("demand-altered", vec![3, 0, 3, 3, 0, 0, 2, 1, 3, 5, 0, 3, 0, 1, 9]),
     ]
 }

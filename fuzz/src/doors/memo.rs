@@ -20,7 +20,7 @@ const MAX_ENTRIES: usize = 65_536;
 static MEMORY: Mutex<BTreeMap<Hash, Option<Vec<u8>>>> = Mutex::new(BTreeMap::new());
 
 /// What `work` answered to this question the first time; `None` stands for its error.
-fn recall(question: &[&[u8]], work: impl FnOnce() -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+pub(crate) fn recall(question: &[&[u8]], work: impl FnOnce() -> Option<Vec<u8>>) -> Option<Vec<u8>> {
     let lengths: Vec<_> = question.iter().map(|part| part.len().to_be_bytes()).collect();
     let parts: Vec<&[u8]> = lengths.iter().map(|len| len.as_slice()).chain(question.iter().copied()).collect();
     let key = RustCrypto.sha256(&parts);

@@ -1,78 +1,142 @@
-//! An operator that hears from a stranger on the link, or from a device that holds a real key and lies.
+//! An operator in a hostile world: a stranger on the link, a clock that runs, servers that die or go on elsewhere, systems
+//! that say no, a key store and a random source that fail. The device is honest.
 //!
-//! Input: cast, flags, then operations, or, for the liar, what it says where. The judge's rules:
+//! Input: a [`Story`]. The judge's rules:
 //!
 //! - no panic;
 //! - an error with which the machine does not end is as if the bytes had never come;
 //! - nothing is sent before the question is answered, and an answer to another question changes nothing;
-//! - on the link: nothing is asked for a device that is not there, and an exchange that was not ended still succeeds;
-//! - whatever the log says is confirmed was signed by the device.
+//! - nothing is asked for a device that is not there;
+//! - whatever the log says is confirmed was signed by the device;
+//! - when the world is in order again, the device gets its subscription, unless a system has lied.
 
+use arbitrary::{Arbitrary, Unstructured};
 use remote_provisioning::{
-    credential::{self, SoftUsim, Usim},
-    crypto::{Crypto, Secret},
-    edhoc::{ConnectionId, initiator, is_error_message},
-    error::{Code, Error, Misbehaved, Misuse},
-    identity::{Domain, Role},
-    provisioning::{
-        Answer, Millis, Question,
-        log::{LogEntry, What},
-        message::{Confirm, Counter, DeviceState, EAD_LABEL, Hello, Offer, Operation, Request},
-        operator::Action,
-        receipt::{Event, Receipt, supi_hash},
-    },
-    sim::{IDENTITY, SeededRng, TODAY, identities as ids},
-    store::{KeyStore, Slot},
-    trust, wire,
+    crypto::Secret,
+    edhoc::is_error_message,
+    error::{Backend, Code, Error, Misbehaved, Misuse},
+    provisioning::{Answer, Millis, Question, device, log::What, operator::Action, receipt::Receipt},
+    sim::IDENTITY,
+    store::KeyStore,
 };
 
 use super::{
-    Input, forged,
+    Change, Choices, Input,
     memo::Memo,
-    stage::{Cast, DEVICE_SEED, OPERATOR_SEED, Office, Plot, Script, opening, script},
+    stage::{Cast, DEVICE_SEED, OPERATOR_SEED, Office, Phone, Plot, opening},
 };
 
 /// Operations of one story.
 const MAX_OPERATIONS: usize = 32;
 
-pub(crate) fn run(data: &[u8]) {
-    let mut input = Input::new(data);
-    let cast = Cast::new(input.byte());
-    let flags = input.byte();
-    let plot = if flags & 1 == 0 { Plot::Provision } else { Plot::Resume };
-    let (_, home) = opening(cast, plot);
-    let office = Office::new(cast, home, OPERATOR_SEED);
-    let mut judge = Judge { office, asked: None, finished: None, taken: Vec::new(), sent: Vec::new() };
-    if flags & 2 == 0 {
-        link(&mut judge, &script(cast, plot), usize::from(flags >> 2), &mut input);
-    } else {
-        liar(&mut judge, cast, &mut input);
-    }
-    for entry in judge.office.home.entries() {
-        if let What::Prepared(signed) | What::Ended(signed) = entry.what {
-            let key = cast.device().keys.public_key(IDENTITY).unwrap();
-            let receipt = signed.proof.receipts.last().expect("a receipt");
-            let receipt = Receipt::verify(receipt, &key, &Memo).expect("the device signed it");
-            assert_eq!((receipt.txn, receipt.event), (signed.txn, signed.event));
-        }
+/// Attempts in a world that is in order.
+const MAX_ATTEMPTS: usize = 3;
+
+/// Messages and questions of an attempt that nobody disturbs.
+const MAX_STEPS: usize = 24;
+
+/// What happens.
+#[derive(Debug)]
+enum Operation<'a> {
+    /// The answer to the question that is open, or the device's next message.
+    Honest,
+    /// Time passes, in steps of 64 ms.
+    Wait(u16),
+    /// The device has said this before, or the operator has.
+    Replay(u8),
+    /// The stranger's version of the device's next message.
+    Altered(Change<'a>),
+    /// An answer that says something else, or answers something else.
+    WrongAnswer(u8),
+    /// The server dies; perhaps when its systems have just done what they were asked.
+    Crash {
+        done: bool,
+    },
+    /// Another server goes on with the sealed session.
+    Move,
+    KeysAreLate,
+    RandomFails,
+}
+
+impl<'a> Arbitrary<'a> for Operation<'a> {
+    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        Ok(match u.byte() % 11 {
+            0 => Self::Honest,
+            1 => Self::Wait(u16::from_be_bytes([u.byte(), u.byte()])),
+            2 => Self::Replay(u.byte()),
+            3 => Self::WrongAnswer(u.byte()),
+            4 => Self::Crash { done: u.byte() & 1 == 1 },
+            5 => Self::Move,
+            6 => Self::KeysAreLate,
+            7 => Self::RandomFails,
+            _ => Self::Altered(Change::arbitrary(u)?),
+        })
     }
 }
+
+/// Who plays, how it begins, how many honest steps come first, and what happens then.
+#[derive(Debug)]
+struct Story<'a> {
+    cast: Cast,
+    plot: Plot,
+    ahead: u8,
+    operations: Vec<Operation<'a>>,
+}
+
+impl<'a> Arbitrary<'a> for Story<'a> {
+    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        let cast = Cast::new(u.byte());
+        let flags = u.byte();
+        let mut operations = Vec::new();
+        while !u.is_empty() && operations.len() < MAX_OPERATIONS {
+            operations.push(u.arbitrary()?);
+        }
+        Ok(Self { cast, plot: Plot::of(flags), ahead: (flags >> 1) % 16, operations })
+    }
+}
+
+pub(super) fn run(data: &[u8]) {
+    let Ok(story) = Story::arbitrary(&mut Input::new(data)) else { return };
+    let mut world = World::new(story.cast, story.plot);
+    for _ in 0..story.ahead {
+        world.honest();
+    }
+    for operation in &story.operations {
+        world.happens(operation);
+    }
+    world.come_to_rest();
+    world.judge.check_log(story.cast);
+}
+
+// --------------------------------------------------------------------------------------------------------- the judge
 
 /// Answered with the suites that there are, and then it is as if it had never come (RFC 9528 §6.3.1).
 const WRONG_SUITE: Error = Error::Misbehaved(Misbehaved::WrongSuite);
 
 /// Watches an operator, and judges what it does.
-struct Judge {
-    office: Office,
-    asked: Option<Question>,
-    finished: Option<Result<(), Error>>,
+pub(super) struct Judge {
+    pub(super) office: Office,
+    pub(super) asked: Option<Question>,
+    pub(super) finished: Option<Result<(), Error>>,
     /// What was accepted, or ended the machine: a repetition of it is answered as before.
     taken: Vec<Vec<u8>>,
     sent: Vec<Vec<u8>>,
 }
 
 impl Judge {
-    fn deliver(&mut self, bytes: &[u8]) -> (Result<(), Error>, Vec<Vec<u8>>) {
+    pub(super) const fn new(office: Office) -> Self {
+        Self { office, asked: None, finished: None, taken: Vec::new(), sent: Vec::new() }
+    }
+
+    /// Another session.
+    fn open(&mut self, seed: u64) {
+        self.office.open(seed);
+        (self.asked, self.finished) = (None, None);
+        self.taken.clear();
+        self.sent.clear();
+    }
+
+    pub(super) fn deliver(&mut self, bytes: &[u8]) -> (Result<(), Error>, Vec<Vec<u8>>) {
         let ended = self.finished.is_some();
         let (result, sent) = self.observe(|office| office.take(bytes));
         if result.is_ok() || result == Err(WRONG_SUITE) || self.finished.is_some() && !ended {
@@ -82,7 +146,7 @@ impl Judge {
     }
 
     /// Answers the question that is open, as the operator's systems do.
-    fn answer(&mut self) -> Vec<Vec<u8>> {
+    pub(super) fn answer(&mut self) -> Vec<Vec<u8>> {
         match self.asked.take() {
             Some(question) => {
                 let answer = self.office.home.answer(question);
@@ -93,7 +157,7 @@ impl Judge {
     }
 
     /// All questions.
-    fn answers(&mut self) -> Vec<Vec<u8>> {
+    pub(super) fn answers(&mut self) -> Vec<Vec<u8>> {
         let mut sent = Vec::new();
         while self.asked.is_some() {
             sent.extend(self.answer());
@@ -136,261 +200,254 @@ impl Judge {
         self.sent.extend(sent.iter().cloned());
         (result, sent)
     }
+
+    /// How many confirmations the log has.
+    pub(super) fn confirmed(&self) -> usize {
+        self.office.home.entries().filter(|entry| matches!(entry.what, What::Ended(_))).count()
+    }
+
+    /// Whatever is in there by the device's word was signed by it.
+    pub(super) fn check_log(&self, cast: Cast) {
+        for entry in self.office.home.entries() {
+            if let What::Prepared(signed) | What::Ended(signed) = entry.what {
+                let key = cast.device().keys.public_key(IDENTITY).unwrap();
+                let receipt = signed.proof.receipts.last().expect("a receipt");
+                let receipt = Receipt::verify(receipt, &key, &Memo).expect("the device signed it");
+                assert_eq!((receipt.txn, receipt.event), (signed.txn, signed.event));
+            }
+        }
+    }
 }
 
-// ----------------------------------------------------------------------------------------------- on the link
+// --------------------------------------------------------------------------------------------------------- the world
 
-/// How far the script has been followed.
-struct Place {
-    /// The index of the message that is expected next; the operator sends 1, 3, 5 and expects 0, 2, 4.
-    next: usize,
-    /// Not any more: a stranger started the session, or the operator's systems said something else.
+struct World {
+    judge: Judge,
+    phone: Phone,
+    attempt: u64,
+    /// What the device has said last, and the operator has not taken.
+    next: Option<Vec<u8>>,
+    /// All that was said in this session.
+    said: Vec<Vec<u8>>,
+    /// The operator has taken nothing in this session yet.
+    fresh: bool,
+    /// A stranger has started this session.
     lost: bool,
+    /// A system has said that it did what it did not.
+    lied: bool,
+    /// The device has its subscription, and nothing is open.
+    over: bool,
 }
 
-fn link(judge: &mut Judge, script: &Script, steps: usize, input: &mut Input<'_>) {
-    let mut place = Place { next: 0, lost: false };
-    for _ in 0..steps % 16 {
-        go_on(judge, script, &mut place);
-    }
-    for _ in 0..MAX_OPERATIONS {
-        if input.is_empty() {
-            break;
-        }
-        match input.byte() % 7 {
-            0 => go_on(judge, script, &mut place),
-            1 => {
-                let now = judge.office.now.0 + 64 * u64::try_from(input.below(4096)).unwrap();
-                judge.office.now = Millis(now);
-                let (result, sent) = judge.observe(|office| office.operator.handle_timeout(office.now));
-                assert!(sent.is_empty() && (result.is_ok() || judge.finished == Some(Err(Error::Unanswered))));
-            }
-            2 => {
-                let which = input.below(script.messages.len());
-                stranger(judge, script, &mut place, &script.messages[which]);
-            }
-            3 => wrong_answer(judge, &mut place, input),
-            _ => {
-                let base = script.messages.get(place.next).or(script.messages.last()).unwrap();
-                let bytes = input.mutated(base);
-                stranger(judge, script, &mut place, &bytes);
-            }
-        }
-    }
-    while !place.lost && judge.finished.is_none() {
-        go_on(judge, script, &mut place);
-    }
-    assert!(confirmed(judge) <= 1);
-    if !place.lost && judge.finished == Some(Ok(())) {
-        assert_eq!(confirmed(judge), 1);
-    }
-}
-
-/// How many confirmations the log has.
-fn confirmed(judge: &Judge) -> usize {
-    judge.office.home.entries().filter(|entry| matches!(entry.what, What::Ended(_))).count()
-}
-
-/// One step of the script: the answer to a question, or the next message.
-fn go_on(judge: &mut Judge, script: &Script, place: &mut Place) {
-    if judge.finished.is_some() || place.lost && judge.asked.is_none() {
-        return;
-    }
-    let sent = if judge.asked.is_some() {
-        judge.answer()
-    } else {
-        let (result, sent) = judge.deliver(&script.messages[place.next]);
-        result.expect("an honest message is accepted");
-        place.next += 2;
-        sent
-    };
-    if !place.lost
-        && let [sent, ..] = sent.as_slice()
-    {
-        assert_eq!(*sent, script.messages[place.next - 1]);
-    }
-}
-
-/// Bytes from anybody. Only the first message can be made by anybody.
-fn stranger(judge: &mut Judge, script: &Script, place: &mut Place, bytes: &[u8]) {
-    let idle = judge.finished.is_none() && judge.asked.is_none() && !place.lost;
-    if idle && script.messages.get(place.next).is_some_and(|message| message == bytes) {
-        return go_on(judge, script, place);
-    }
-    if place.lost && script.messages.iter().any(|message| message == bytes) {
-        let _ = judge.deliver(bytes); // The device's own words may still fit.
-        return;
-    }
-    let first = place.next == 0 && !place.lost;
-    let asked = judge.asked.is_some();
-    let known = judge.taken.iter().any(|taken| taken == bytes);
-    let said = judge.sent.clone();
-    let (result, sent) = judge.deliver(bytes);
-    if first && !known && result.is_ok() {
-        place.lost = true;
-        place.next = 2;
-        assert!(sent.len() == 1 || matches!(judge.asked, Some(Question::Find(_))));
-    } else if result.is_ok() {
-        assert!(known, "only a repetition is answered");
-        assert!(sent.len() <= 1 && sent.iter().all(|again| said.contains(again)), "and as before");
-    }
-    let finds = first && matches!(judge.asked, Some(Question::Find(_)));
-    assert_eq!(
-        judge.asked.is_some(),
-        finds || asked && judge.finished.is_none(),
-        "nothing else is asked for a stranger"
-    );
-    if !place.lost && result.is_err() {
-        assert!(sent.iter().all(|message| is_error_message(message)));
-    }
-}
-
-/// An answer that says something else, or answers something else.
-fn wrong_answer(judge: &mut Judge, place: &mut Place, input: &mut Input<'_>) {
-    let answer = match input.byte() % 9 {
-        0 => Answer::Appraised(Err(Code::DeviceNotAccepted)),
-        1 => Answer::Found(None),
-        2 => Answer::Reserved(Err(Code::PoolEmpty)),
-        3 => Answer::Opc(Ok(Secret::zeroed())),
-        4 => Answer::Logged(Err(Code::Conflict)),
-        5 => Answer::Logged(Ok(())),
-        6 => Answer::CoreReady(Err(Code::TryLater)),
-        7 => Answer::CoreHolds(Ok(None)),
-        _ => Answer::Recovered(Ok(None)),
-    };
-    let fits = matches!(
-        (&judge.asked, &answer),
-        (Some(Question::Find(_)), Answer::Found(_))
-            | (Some(Question::Appraise(_)), Answer::Appraised(_))
-            | (Some(Question::Reserve { .. }), Answer::Reserved(_))
-            | (Some(Question::ComputeOpc { .. }), Answer::Opc(_))
-            | (Some(Question::Log(_)), Answer::Logged(_))
-            | (
-                Some(
-                    Question::PutIntoCore(_)
-                        | Question::BarInCore(_)
-                        | Question::AdmitToCore(_)
-                        | Question::RemoveFromCore(_)
-                ),
-                Answer::CoreReady(_)
-            )
-            | (Some(Question::ReadCore(_)), Answer::CoreHolds(_))
-            | (Some(Question::Recover(_)), Answer::Recovered(_))
-    );
-    if fits {
-        place.lost = true;
-        judge.asked = None;
-        let _ = judge.observe(|office| office.answer(answer));
-    } else {
-        let (result, sent) = judge.observe(|office| office.answer(answer));
-        assert!(matches!(result, Err(Error::Misuse(Misuse::NotNow(_)))) && sent.is_empty());
-    }
-}
-
-// ----------------------------------------------------------------------------------------------- the liar
-
-/// A device with a real key, and the fuzzer's words in its mouth.
-fn liar(judge: &mut Judge, cast: Cast, input: &mut Input<'_>) {
-    let mut rng = SeededRng::new(DEVICE_SEED);
-    let player = cast.device();
-    let hello = wire::encode(&Hello { domain: Domain::Test, concealed_id: None, relay: None, cookie: None });
-    let ead_1 = forged::Items::new(&hello, input);
-    let proposal = initiator::Proposal {
-        method: cast.method(),
-        suites: &[cast.suite()],
-        c_i: &ConnectionId::random(&mut rng, None).unwrap(),
-        ead_1: &ead_1.items(),
-    };
-    let (handshake, message_1) = initiator::start(&proposal, &Memo, &mut rng).unwrap();
-    let (Ok(()), sent) = judge.deliver(&message_1) else { return };
-
-    let message = handshake.read(&sent[0], &Memo).unwrap();
-    let anchors = cast.anchors(Role::Device);
-    let operator =
-        trust::verify(&message.claimed().unwrap(), Role::Operator, Domain::Test, anchors, &Memo, Some(TODAY)).unwrap();
-    let own = forged::credential(player, &ids::device_chain(), input);
-    let mut message = message.accept(operator, &own, &Memo).unwrap();
-    message.ead().take(EAD_LABEL);
-    let txn = if input.byte() % 4 == 3 { [9; 16] } else { recent_txn(judge) };
-    let request = wire::encode(&Request {
-        txn,
-        operation: *input.choose(&[
-            Operation::Provision,
-            Operation::Provision,
-            Operation::Resume,
-            Operation::Rekey,
-            Operation::Transfer,
-            Operation::OnDemand,
-            Operation::Query,
-            Operation::Retire,
-        ]),
-        counter: Counter { request: u32::from(*input.choose(&[7_u8, 1, 0, 255])), retry: 0 },
-        algorithms: (*input.choose(&[[1, 77], [77, 1], [77, 78]])).into_iter().collect(),
-        state: DeviceState {
-            active: (input.byte() % 4 == 3).then_some(1),
-            supi_hash: None,
-            package_hash: None,
-            pending: None,
-            owner_epoch: 0,
-            voucher_head: None,
-            last_receipt: None,
-        },
-        evidence: None,
-        grant: None,
-        receipts: None,
-        voucher_request: None,
-    });
-    let ead_3 = forged::Items::new(&request, input);
-    let (handshake, message_3) = message.write(&own, &ead_3.items(), &player.keys, &Memo).unwrap();
-    if judge.deliver(&message_3).0.is_err() {
-        return;
-    }
-    let sent = judge.answers();
-
-    let Some(message_4) = sent.first() else { return };
-    let mut message = handshake.read(message_4, &Memo).unwrap();
-    let offer = message.ead().take(EAD_LABEL).unwrap().value.unwrap().to_vec();
-    let session = message.complete().unwrap();
-    let Offer::Package(offer) = wire::decode::<Offer<'_>>(&offer).unwrap() else { return };
-    let hash = credential::package_hash(offer.sealed, &Memo);
-    let offered =
-        credential::Offered { domain: Domain::Test, txn: &offer.txn, sealed: offer.sealed, exporter: &session };
-    let installed = SoftUsim.install(Slot::A, &offered, &Memo).expect("an operator's package can be installed");
-    assert_eq!(installed.package_hash, hash);
-
-    for _ in 0..MAX_OPERATIONS {
-        if input.is_empty() {
-            break;
-        }
-        let receipt = Receipt {
-            domain: *input.choose(&[Domain::Test, Domain::Test, Domain::Production]),
-            sequence: u64::from(input.byte()),
-            previous: None,
-            txn: *input.choose(&[offer.txn, offer.txn, [9; 16]]),
-            event: Event::Activated,
-            supi_hash: supi_hash(&offer.txn, &installed.supi, &Memo),
-            epoch: installed.epoch + u32::from(*input.choose(&[0_u8, 0, 1])),
-            package_hash: *input.choose(&[hash, hash, [9; 32]]),
-            owner_epoch: 0,
-            grant: None,
+impl World {
+    fn new(cast: Cast, plot: Plot) -> Self {
+        let (memory, home) = opening(cast, plot);
+        let mut world = Self {
+            judge: Judge::new(Office::new(cast, home, OPERATOR_SEED)),
+            phone: Phone::start(cast, memory, DEVICE_SEED).unwrap(),
+            attempt: 0,
+            next: None,
+            said: Vec::new(),
+            fresh: true,
+            lost: false,
+            lied: false,
+            over: false,
         };
-        let receipt = receipt.sign(|message| player.keys.sign(IDENTITY, message)).unwrap();
-        let (res, receipt) = (input.mutated(installed.res.bytes()), input.mutated(&receipt));
-        let confirm = wire::encode(&Confirm { txn: offer.txn, res: Some(&res), receipt: &receipt });
-        let text = input.mutated(&confirm);
-        let record = forged::record(Role::Device, &session, &hash, u64::from(input.byte()), &text);
-        let before = confirmed(judge);
-        let _ = judge.deliver(&input.mutated(&record));
-        judge.answers();
-        if confirmed(judge) > before {
-            assert!(res == installed.res.bytes() || text != confirm, "RES counts");
+        world.note();
+        world
+    }
+
+    /// What the device has to say.
+    fn note(&mut self) {
+        for action in self.phone.actions() {
+            match action {
+                device::Action::Send(bytes) => {
+                    self.said.push(bytes.clone());
+                    self.next = Some(bytes);
+                }
+                device::Action::Finished(Ok(())) => self.over = true,
+                _ => {}
+            }
         }
     }
-    assert_eq!(Memo.sha256(&[offer.sealed]), hash);
-}
 
-/// The transaction that the log knows, if it knows one.
-fn recent_txn(judge: &Judge) -> [u8; 16] {
-    let txn = |entry: LogEntry| if let What::Offered(offered) = entry.what { Some(offered.txn) } else { None };
-    judge.office.home.entries().filter_map(txn).last().unwrap_or([5; 16])
+    /// The device hears what the operator has said.
+    fn heard(&mut self, sent: &[Vec<u8>]) {
+        for message in sent {
+            self.said.push(message.clone());
+            if self.phone.take(message).is_ok() {
+                self.next = None;
+            }
+            self.note();
+        }
+    }
+
+    fn happens(&mut self, operation: &Operation<'_>) {
+        match operation {
+            Operation::Honest => self.honest(),
+            Operation::Wait(steps) => {
+                self.judge.office.now = Millis(self.judge.office.now.0 + 64 * u64::from(*steps));
+                let (result, sent) = self.judge.observe(|office| office.operator.handle_timeout(office.now));
+                assert!(sent.is_empty() && (result.is_ok() || self.judge.finished == Some(Err(Error::Unanswered))));
+            }
+            Operation::Replay(which) => {
+                let Some(bytes) = self.said.get(usize::from(*which) % self.said.len().max(1)).cloned() else { return };
+                self.stranger(&bytes);
+            }
+            Operation::Altered(change) => {
+                let base = self.next.clone().or(self.said.last().cloned()).unwrap_or_default();
+                self.stranger(&change.apply(&base));
+            }
+            Operation::WrongAnswer(which) => self.wrong_answer(*which),
+            Operation::Crash { done } => {
+                if let (true, Some(question)) = (*done, self.judge.asked.take()) {
+                    let _ = self.judge.office.home.answer(question);
+                }
+                self.restart();
+            }
+            Operation::Move => match self.judge.office.move_on() {
+                Ok(()) => {}
+                Err(error) => assert!(error == Backend::Random.into(), "{error}"),
+            },
+            Operation::KeysAreLate => self.judge.office.keys_are_late(),
+            Operation::RandomFails => self.judge.office.random_fails(),
+        }
+        // A new moment to wake at is all that a move may bring.
+        for action in self.judge.office.actions() {
+            assert!(matches!(action, Action::WakeAt(_)));
+        }
+    }
+
+    /// The answer to a question, or the next message; if there is none, the device asks again.
+    fn honest(&mut self) {
+        if self.over || self.judge.finished.is_some() || self.lost && self.judge.asked.is_none() {
+            return;
+        }
+        if self.judge.asked.is_some() {
+            let sent = self.judge.answer();
+            return self.heard(&sent);
+        }
+        let Some(bytes) = self.next.clone() else {
+            self.phone.now = Millis(self.phone.now.0 + (1 << 20));
+            let _ = self.phone.device.handle_timeout(self.phone.now);
+            return self.note();
+        };
+        let faulty = self.judge.office.is_faulty();
+        let (result, sent) = self.judge.deliver(&bytes);
+        match result {
+            Ok(()) => self.fresh = false,
+            Err(error) => {
+                let hardware = faulty && matches!(error, Error::Backend(_));
+                let ended = is_error_message(&bytes) && matches!(error, Error::Refused(_));
+                assert!(hardware || ended || self.lied, "an honest message is accepted: {error}");
+            }
+        }
+        self.heard(&sent);
+    }
+
+    /// Bytes from anybody. Only the first message can be made by anybody.
+    fn stranger(&mut self, bytes: &[u8]) {
+        if self.next.as_deref() == Some(bytes) && self.judge.asked.is_none() {
+            return self.honest();
+        }
+        let (fresh, asked) = (self.fresh && self.judge.finished.is_none(), self.judge.asked.is_some());
+        let known = self.judge.taken.iter().any(|taken| taken == bytes);
+        let said = self.judge.sent.clone();
+        let faulty = self.judge.office.is_faulty();
+        let (result, sent) = self.judge.deliver(bytes);
+        let finds = fresh && matches!(self.judge.asked, Some(Question::Find(_)));
+        if self.lost && self.said.iter().any(|message| message == bytes) {
+            return; // The device's own words may still fit.
+        }
+        if fresh && !known && (result.is_ok() || faulty) {
+            self.lost = true;
+            self.fresh = false;
+            assert!(result.is_err() || sent.len() == 1 || finds);
+        } else if result.is_ok() {
+            assert!(known, "only a repetition is answered");
+            assert!(faulty || sent.len() <= 1 && sent.iter().all(|again| said.contains(again)), "and as before");
+        }
+        if self.judge.asked.is_some() != asked {
+            assert!(finds || self.judge.finished.is_some() || known && faulty, "nothing else is asked for a stranger");
+        }
+        if !self.lost && result.is_err() {
+            assert!(sent.iter().all(|message| is_error_message(message)));
+        }
+    }
+
+    fn wrong_answer(&mut self, which: u8) {
+        let answer = match which % 10 {
+            0 => Answer::Appraised(Err(Code::DeviceNotAccepted)),
+            1 => Answer::Found(None),
+            2 => Answer::Reserved(Err(Code::PoolEmpty)),
+            3 => Answer::Opc(Ok(Secret::zeroed())),
+            4 => Answer::Logged(Err(Code::Conflict)),
+            5 => Answer::Logged(Ok(())),
+            6 => Answer::CoreReady(Err(Code::TryLater)),
+            7 => Answer::CoreHolds(Ok(None)),
+            8 => Answer::Recovered(Ok(None)),
+            _ => Answer::Opc(Err(Code::TryLater)),
+        };
+        let fits = matches!(
+            (&self.judge.asked, &answer),
+            (Some(Question::Find(_)), Answer::Found(_))
+                | (Some(Question::Appraise(_)), Answer::Appraised(_))
+                | (Some(Question::Reserve { .. }), Answer::Reserved(_))
+                | (Some(Question::ComputeOpc { .. }), Answer::Opc(_))
+                | (Some(Question::Log(_)), Answer::Logged(_))
+                | (
+                    Some(
+                        Question::PutIntoCore(_)
+                            | Question::BarInCore(_)
+                            | Question::AdmitToCore(_)
+                            | Question::RemoveFromCore(_)
+                    ),
+                    Answer::CoreReady(_)
+                )
+                | (Some(Question::ReadCore(_)), Answer::CoreHolds(_))
+                | (Some(Question::Recover(_)), Answer::Recovered(_))
+        );
+        if fits {
+            self.lied |= matches!(which % 10, 3 | 5 | 7 | 8);
+            self.judge.asked = None;
+            let (_, sent) = self.judge.observe(|office| office.answer(answer));
+            self.heard(&sent);
+        } else {
+            let (result, sent) = self.judge.observe(|office| office.answer(answer));
+            assert!(matches!(result, Err(Error::Misuse(Misuse::NotNow(_)))) && sent.is_empty());
+        }
+    }
+
+    /// Another session: the device has noticed that this one is dead.
+    fn restart(&mut self) {
+        self.attempt += 1;
+        self.judge.open(OPERATOR_SEED + 2 * self.attempt);
+        (self.fresh, self.lost, self.next) = (true, false, None);
+        self.said.clear();
+        self.phone.world.wake(DEVICE_SEED + 2 * self.attempt);
+        match self.phone.world.start() {
+            Ok(device) => self.phone.device = device,
+            Err(error) => {
+                assert!(matches!(error, Error::Misuse(Misuse::NotNow(_))), "{error}");
+                self.over = true;
+            }
+        }
+        self.note();
+    }
+
+    /// The world is in order from here on.
+    fn come_to_rest(&mut self) {
+        self.judge.office.mend();
+        for _ in 0..MAX_ATTEMPTS {
+            for _ in 0..MAX_STEPS {
+                self.honest();
+            }
+            if self.over {
+                break;
+            }
+            self.restart();
+        }
+        assert!(self.judge.confirmed() <= 1);
+        assert!(self.lied || self.over && self.judge.confirmed() == 1, "no subscription, and nothing in its way");
+    }
 }

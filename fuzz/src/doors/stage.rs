@@ -1,28 +1,36 @@
 //! Who plays, and the honest exchange that every story departs from.
 
+use core::cell::Cell;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, OnceLock},
 };
 
 use remote_provisioning::{
+    aka::suci::HomeNetworkKey,
     attestation::Policy,
     credential::{SoftUsim, StorageKey},
-    edhoc::{Method, OwnCredential, Suite},
-    error::Error,
+    crypto::{
+        Agreement, Crypto, Group, HASH_LEN, PublicKey, Rng, Secret, SecretBytes, Signature, rustcrypto::AgreementKey,
+    },
+    edhoc::{Method, OwnCredential, Seal, Suite},
+    error::{Backend, Error, Misbehaved},
     identity::{Domain, PeerName, Role},
     provisioning::{
         Millis,
-        device::{self, Device, Goal, Introduction, Platform, Subscription},
+        device::{self, Device, Goal, Introduction, Platform},
         operator::{self, Desk, Operator},
         question::Answer,
     },
     sim::{IDENTITY, SeededRng, TODAY, home::Home, identities as ids, maker},
-    store::{KeyStore, memory::MemoryStore},
-    trust::{MemoryAnchors, Pinned},
+    store::{Commit, KeyId, KeyStore, Slot, SubscriptionStore, memory::MemoryStore},
+    trust::{Date, MemoryAnchors, Pinned},
 };
 
-use super::memo::{Memo, MemoKeys};
+use super::{
+    glass::Glass,
+    memo::{Memo, MemoKeys, recall},
+};
 
 pub(crate) const METHODS: [Method; 4] =
     [Method::SignSign, Method::SignStatic, Method::StaticSign, Method::StaticStatic];
@@ -32,6 +40,8 @@ pub(crate) struct Player {
     pub(crate) name: PeerName,
     pub(crate) own: OwnCredential,
     pub(crate) keys: MemoKeys,
+    /// Of a device: what its maker says to the operator.
+    voucher: Vec<u8>,
 }
 
 /// Everything that does not change from story to story. Credentials by chain, by hash and by `kid`, in this order.
@@ -40,13 +50,21 @@ struct Props {
     operators: [Player; 3],
     device_anchors: MemoryAnchors,
     operator_anchors: MemoryAnchors,
+    home_key: HomeNetworkKey,
+    home_private: AgreementKey,
 }
 
 fn props() -> &'static Props {
     static PROPS: OnceLock<Props> = OnceLock::new();
     let players = |role, chain: [&[u8]; 2], key, ccs, raw_key| {
         let pinned = Pinned::from_ccs(ccs, role, Domain::Test, &Memo).unwrap();
-        let player = |name, own, key| Player { name, own, keys: MemoKeys::new(IDENTITY, key) };
+        let player = |name: PeerName, own, key| {
+            // Whoever plays the operator has a key of the same kind.
+            let operator = if key == raw_key { ids::raw_operator_key() } else { ids::operator_key() };
+            let operator = MemoKeys::new(IDENTITY, operator).public_key(IDENTITY).unwrap();
+            let voucher = maker::voucher(&name, &operator).unwrap();
+            Player { name, own, keys: MemoKeys::new(IDENTITY, key), voucher }
+        };
         let name = maker::device_name().unwrap();
         [
             player(name, OwnCredential::chain(IDENTITY, &chain).unwrap(), key),
@@ -71,7 +89,31 @@ fn props() -> &'static Props {
         ),
         device_anchors: ids::device_anchors(),
         operator_anchors: ids::operator_anchors(),
+        home_key: maker::home_key().unwrap(),
+        home_private: maker::home_private().unwrap(),
     })
+}
+
+/// The key of the device's home, with a memory.
+struct HomeKey;
+
+impl Agreement for HomeKey {
+    fn group(&self) -> Group {
+        props().home_private.group()
+    }
+
+    fn public_key(&self) -> &[u8] {
+        props().home_private.public_key()
+    }
+
+    fn agree(&self, peer: &[u8], shared: &mut Secret<HASH_LEN>) -> Result<(), Error> {
+        let answer = recall(&[b"agree at home", peer], || {
+            let mut shared = Secret::zeroed();
+            props().home_private.agree(peer, &mut shared).ok().map(|()| shared.bytes().to_vec())
+        });
+        shared.bytes_mut().copy_from_slice(&answer.ok_or(Misbehaved::InvalidPoint)?);
+        Ok(())
+    }
 }
 
 /// Who authenticates how: method, credential type and suite.
@@ -80,11 +122,21 @@ pub(crate) struct Cast {
     method: u8,
     naming: u8,
     suite: u8,
+    glass: bool,
 }
 
 impl Cast {
     pub(crate) const fn new(byte: u8) -> Self {
-        Self { method: byte & 3, naming: (byte >> 2) % 3, suite: (byte >> 5) % 3 }
+        Self { method: byte & 3, naming: (byte >> 2) % 3, suite: (byte >> 5) % 3, glass: false }
+    }
+
+    /// The same, with what they encrypt lying open.
+    pub(crate) const fn in_glass(self) -> Self {
+        Self { glass: true, ..self }
+    }
+
+    pub(crate) fn crypto(self) -> &'static dyn Crypto {
+        if self.glass { &Glass::True } else { &Memo }
     }
 
     pub(crate) fn method(self) -> Method {
@@ -108,6 +160,7 @@ impl Cast {
         &props().operators[usize::from(self.naming)]
     }
 
+    /// What this side believes.
     pub(crate) fn anchors(self, of: Role) -> &'static MemoryAnchors {
         match of {
             Role::Device => &props().device_anchors,
@@ -116,36 +169,209 @@ impl Cast {
     }
 }
 
+/// What goes wrong at the next opportunity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StoreFault {
+    /// It cannot be read, this time.
+    Read,
+    /// It cannot be written, this time.
+    Write,
+    /// The power goes before a commit has landed.
+    CutBefore,
+    /// The power goes when a commit has just landed.
+    CutAfter,
+}
+
+/// A store that can fail.
+pub(crate) struct Flash {
+    pub(crate) memory: MemoryStore,
+    fault: Cell<Option<StoreFault>>,
+    dark: bool,
+}
+
+impl Flash {
+    pub(crate) const fn new(memory: MemoryStore) -> Self {
+        Self { memory, fault: Cell::new(None), dark: false }
+    }
+
+    fn read(&self) -> Result<&MemoryStore, Backend> {
+        if self.dark || self.fault.get() == Some(StoreFault::Read) {
+            self.fault.set(None);
+            return Err(Backend::Store);
+        }
+        Ok(&self.memory)
+    }
+}
+
+impl SubscriptionStore for Flash {
+    fn record(&self) -> Result<Option<Vec<u8>>, Backend> {
+        self.read()?.record()
+    }
+
+    fn slot(&self, slot: Slot) -> Result<Option<SecretBytes>, Backend> {
+        self.read()?.slot(slot)
+    }
+
+    fn commit(&mut self, commit: Commit<'_>) -> Result<(), Backend> {
+        match self.fault.get() {
+            _ if self.dark => return Err(Backend::Store),
+            None | Some(StoreFault::Read) => return self.memory.commit(commit),
+            Some(StoreFault::Write) => {}
+            Some(StoreFault::CutBefore) => self.dark = true,
+            Some(StoreFault::CutAfter) => {
+                self.memory.commit(commit)?;
+                self.dark = true;
+            }
+        }
+        self.fault.set(None);
+        Err(Backend::Store)
+    }
+}
+
+/// Keys that may be late.
+pub(crate) struct Keys {
+    keys: &'static MemoKeys,
+    late: Cell<bool>,
+}
+
+impl Keys {
+    fn ready(&self) -> Result<(), Backend> {
+        if self.late.take() { Err(Backend::KeyPending) } else { Ok(()) }
+    }
+}
+
+impl KeyStore for Keys {
+    fn public_key(&self, key: KeyId) -> Result<PublicKey, Backend> {
+        self.keys.public_key(key)
+    }
+
+    fn sign(&self, key: KeyId, message: &[u8]) -> Result<Signature, Backend> {
+        self.ready()?;
+        self.keys.sign(key, message)
+    }
+
+    fn agree(&self, key: KeyId, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend> {
+        self.ready()?;
+        self.keys.agree(key, peer, shared)
+    }
+}
+
+/// Randomness that may fail.
+pub(crate) struct Random {
+    rng: SeededRng,
+    fails: bool,
+}
+
+impl Rng for Random {
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), Backend> {
+        if core::mem::take(&mut self.fails) { Err(Backend::Random) } else { self.rng.fill(out) }
+    }
+}
+
 /// A device and its world.
 pub(crate) struct Phone {
     pub(crate) device: Device,
-    pub(crate) store: MemoryStore,
     pub(crate) now: Millis,
-    cast: Cast,
-    rng: SeededRng,
+    pub(crate) world: PhoneWorld,
 }
 
-impl Phone {
-    pub(crate) fn start(cast: Cast, mut store: MemoryStore, seed: u64) -> Result<Self, Error> {
-        let player = cast.device();
-        let introduction = if cast.voucher_first() {
-            Introduction::VoucherFirst(maker::home_key().unwrap())
+/// What a device has around it; hardware that can fail.
+pub(crate) struct PhoneWorld {
+    pub(crate) flash: Flash,
+    cast: Cast,
+    keys: Keys,
+    random: Random,
+}
+
+impl PhoneWorld {
+    pub(crate) fn new(cast: Cast, memory: MemoryStore, seed: u64) -> Self {
+        let keys = Keys { keys: &cast.device().keys, late: Cell::new(false) };
+        Self { flash: Flash::new(memory), cast, keys, random: Random { rng: SeededRng::new(seed), fails: false } }
+    }
+
+    /// A new attempt.
+    pub(crate) fn start(&mut self) -> Result<Device, Error> {
+        let player = self.cast.device();
+        let introduction = if self.cast.voucher_first() {
+            Introduction::VoucherFirst(props().home_key.clone())
         } else {
             Introduction::VoucherLast { request: false }
         };
         let mut config = device::Config::new(player.own.clone(), player.name, Domain::Test, introduction);
-        config.method = cast.method();
-        config.suites = vec![cast.suite()];
-        let (now, mut rng) = (Millis(0), SeededRng::new(seed));
-        let device =
-            Device::start(config, Goal::Provision, now, &mut platform(cast, &mut store, &mut rng, &mut SoftUsim))?;
-        Ok(Self { device, store, now, cast, rng })
+        config.method = self.cast.method();
+        config.suites = vec![self.cast.suite()];
+        self.with(|platform| Device::start(config, Goal::Provision, Millis(0), platform))
+    }
+
+    fn with<T>(&mut self, act: impl FnOnce(&mut Platform<'_>) -> T) -> T {
+        let (crypto, anchors) = (self.cast.crypto(), self.cast.anchors(Role::Device));
+        act(&mut Platform {
+            crypto,
+            rng: &mut self.random,
+            keys: &self.keys,
+            anchors,
+            attester: None,
+            subscriptions: &mut self.flash,
+            usim: &mut SoftUsim,
+            date: None,
+        })
+    }
+
+    /// The store fails at the next opportunity.
+    pub(crate) fn store_fails(&self, fault: StoreFault) {
+        self.flash.fault.set(Some(fault));
+    }
+
+    /// The key store has no answer yet.
+    pub(crate) fn keys_are_late(&self) {
+        self.keys.late.set(true);
+    }
+
+    pub(crate) const fn random_fails(&mut self) {
+        self.random.fails = true;
+    }
+
+    /// Whether something will go wrong.
+    pub(crate) const fn is_faulty(&self) -> bool {
+        self.flash.fault.get().is_some() || self.flash.dark || self.keys.late.get() || self.random.fails
+    }
+
+    /// Whether the power is gone.
+    pub(crate) const fn is_dark(&self) -> bool {
+        self.flash.dark
+    }
+
+    pub(crate) fn mend(&mut self) {
+        self.flash.fault.set(None);
+        self.keys.late.set(false);
+        self.random.fails = false;
+    }
+
+    /// The power is back: what is durable is there.
+    pub(crate) fn wake(&mut self, seed: u64) {
+        self.flash.memory = self.flash.memory.durable_copy();
+        self.flash.dark = false;
+        self.random.rng = SeededRng::new(seed);
+    }
+}
+
+impl Phone {
+    pub(crate) fn start(cast: Cast, memory: MemoryStore, seed: u64) -> Result<Self, Error> {
+        let mut world = PhoneWorld::new(cast, memory, seed);
+        Ok(Self { device: world.start()?, now: Millis(0), world })
+    }
+
+    pub(crate) const fn store(&self) -> &MemoryStore {
+        &self.world.flash.memory
+    }
+
+    pub(crate) const fn store_mut(&mut self) -> &mut MemoryStore {
+        &mut self.world.flash.memory
     }
 
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let usim = &mut SoftUsim;
-        let platform = &mut platform(self.cast, &mut self.store, &mut self.rng, usim);
-        self.device.handle_message(bytes, self.now, platform)
+        let Self { device, now, world } = self;
+        world.with(|platform| device.handle_message(bytes, *now, platform))
     }
 
     pub(crate) fn actions(&mut self) -> Vec<device::Action> {
@@ -158,16 +384,6 @@ impl Phone {
     }
 }
 
-fn platform<'a>(
-    cast: Cast,
-    store: &'a mut MemoryStore,
-    rng: &'a mut SeededRng,
-    usim: &'a mut SoftUsim,
-) -> Platform<'a> {
-    let (keys, anchors) = (&cast.device().keys, cast.anchors(Role::Device));
-    Platform { crypto: &Memo, rng, keys, anchors, attester: None, subscriptions: store, usim, date: None }
-}
-
 /// An operator and its world.
 pub(crate) struct Office {
     pub(crate) operator: Operator,
@@ -175,23 +391,54 @@ pub(crate) struct Office {
     pub(crate) now: Millis,
     cast: Cast,
     storage: StorageKey,
-    rng: SeededRng,
+    keys: Keys,
+    random: Random,
 }
 
 impl Office {
     pub(crate) fn new(cast: Cast, home: Home, seed: u64) -> Self {
+        let storage = Home::storage_key().unwrap();
+        let keys = Keys { keys: &cast.operator().keys, late: Cell::new(false) };
+        let random = Random { rng: SeededRng::new(seed), fails: false };
+        Self { operator: Operator::new(Self::config(cast)), home, now: Millis(0), cast, storage, keys, random }
+    }
+
+    fn config(cast: Cast) -> operator::Config {
         let mut config = operator::Config::new(cast.operator().own.clone(), Domain::Test);
         config.methods = METHODS.to_vec();
-        let storage = Home::storage_key().unwrap();
-        Self { operator: Operator::new(config), home, now: Millis(0), cast, storage, rng: SeededRng::new(seed) }
+        config
+    }
+
+    /// Another session.
+    pub(crate) fn open(&mut self, seed: u64) {
+        self.operator = Operator::new(Self::config(self.cast));
+        self.random = Random { rng: SeededRng::new(seed), fails: false };
+    }
+
+    /// The same session, at another server.
+    pub(crate) fn move_on(&mut self) -> Result<(), Error> {
+        let key = Secret::from_slice(&[8; 32]).unwrap();
+        let expires = Date(TODAY.0 + 60);
+        let crypto = self.cast.crypto();
+        let token = self.operator.seal(&Seal { key: &key, expires }, crypto, &mut self.random)?;
+        let opened = Operator::open(Self::config(self.cast), &token, &key, TODAY, self.now, crypto)?;
+        self.operator = opened.first_use(true)?;
+        Ok(())
+    }
+
+    fn with<T>(&mut self, act: impl FnOnce(&mut Operator, &mut Desk<'_>) -> T) -> T {
+        let (crypto, anchors) = (self.cast.crypto(), self.cast.anchors(Role::Operator));
+        let (rng, keys, storage) = (&mut self.random, &self.keys, &self.storage);
+        act(&mut self.operator, &mut Desk { crypto, rng, keys, storage, anchors, date: TODAY })
     }
 
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.operator.handle_message(bytes, self.now, &mut desk(self.cast, &self.storage, &mut self.rng))
+        let now = self.now;
+        self.with(|operator, desk| operator.handle_message(bytes, now, desk))
     }
 
     pub(crate) fn answer(&mut self, answer: Answer) -> Result<(), Error> {
-        self.operator.answer(answer, &mut desk(self.cast, &self.storage, &mut self.rng))
+        self.with(|operator, desk| operator.answer(answer, desk))
     }
 
     pub(crate) fn actions(&mut self) -> Vec<operator::Action> {
@@ -213,11 +460,24 @@ impl Office {
         }
         sent
     }
-}
 
-fn desk<'a>(cast: Cast, storage: &'a StorageKey, rng: &'a mut SeededRng) -> Desk<'a> {
-    let (keys, anchors) = (&cast.operator().keys, cast.anchors(Role::Operator));
-    Desk { crypto: &Memo, rng, keys, storage, anchors, date: TODAY }
+    /// The key store has no answer yet.
+    pub(crate) fn keys_are_late(&self) {
+        self.keys.late.set(true);
+    }
+
+    pub(crate) const fn random_fails(&mut self) {
+        self.random.fails = true;
+    }
+
+    pub(crate) const fn is_faulty(&self) -> bool {
+        self.keys.late.get() || self.random.fails
+    }
+
+    pub(crate) fn mend(&mut self) {
+        self.keys.late.set(false);
+        self.random.fails = false;
+    }
 }
 
 /// What the device is about.
@@ -229,11 +489,17 @@ pub(crate) enum Plot {
     Resume,
 }
 
-/// An honest exchange: what the device starts from, the messages in order, and what it ends with.
+impl Plot {
+    /// By the lowest bit.
+    pub(crate) const fn of(flags: u8) -> Self {
+        if flags & 1 == 0 { Self::Provision } else { Self::Resume }
+    }
+}
+
+/// An honest exchange: what the device starts from, and the messages in order.
 pub(crate) struct Script {
     pub(crate) store: MemoryStore,
     pub(crate) messages: Vec<Vec<u8>>,
-    pub(crate) subscription: Subscription,
 }
 
 pub(crate) const DEVICE_SEED: u64 = 1;
@@ -241,10 +507,12 @@ pub(crate) const OPERATOR_SEED: u64 = 2;
 
 /// The stores of both sides before the exchange.
 pub(crate) fn opening(cast: Cast, plot: Plot) -> (MemoryStore, Home) {
-    let mut home = Home::laboratory().unwrap();
-    home.policy = Policy::without_evidence("fuzz").unwrap();
-    let key = cast.operator().keys.public_key(IDENTITY).unwrap();
-    home.own(cast.device().name, maker::voucher(&cast.device().name, &key).unwrap());
+    // As the laboratory, but for evidence.
+    let supis = (0..8).rev().map(|number| format!("00101000000000{number}").parse().unwrap()).collect();
+    let (op, policy) = (Secret::from_slice(&[0xcd; 16]).unwrap(), Policy::without_evidence("fuzz").unwrap());
+    let name = "provisioning.example-operator".parse().unwrap();
+    let mut home = Home::new(name, op, supis, policy).revealing(props().home_key.id(), Box::new(HomeKey));
+    home.own(cast.device().name, cast.device().voucher.clone());
     let store = MemoryStore::new();
     if plot == Plot::Provision {
         return (store, home);
@@ -252,7 +520,7 @@ pub(crate) fn opening(cast: Cast, plot: Plot) -> (MemoryStore, Home) {
     let mut phone = Phone::start(cast, store, 3).unwrap();
     let mut office = Office::new(cast, home, 4);
     exchange(&mut phone, &mut office, 5);
-    (phone.store, office.home)
+    (phone.world.flash.memory, office.home)
 }
 
 /// The honest exchange of this cast and plot; played once per process.
@@ -264,9 +532,9 @@ pub(crate) fn script(cast: Cast, plot: Plot) -> Arc<Script> {
         let mut phone = Phone::start(cast, store.durable_copy(), DEVICE_SEED).unwrap();
         let mut office = Office::new(cast, home, OPERATOR_SEED);
         let messages = exchange(&mut phone, &mut office, 6);
-        let (subscription, confirmed) = device::subscription(&phone.store).unwrap().unwrap();
+        let (_, confirmed) = device::subscription(phone.store()).unwrap().unwrap();
         assert!(confirmed, "the honest exchange succeeds");
-        Arc::new(Script { store, messages, subscription })
+        Arc::new(Script { store, messages })
     });
     Arc::clone(script)
 }

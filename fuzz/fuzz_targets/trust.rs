@@ -1,4 +1,0 @@
-//! See `src/doors/trust.rs`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| remote_provisioning_fuzz::trust(data));

@@ -129,7 +129,7 @@
 //! |---|---|---|
 //! | `std` | yes | tables in the crypto backend that a device has no RAM for |
 //! | `rustcrypto` | yes | `crypto::rustcrypto`, the backend for every machine, and the in-memory key store |
-//! | `x509` | yes | certificates: chains to an anchor, revocation lists, vouchers that pin a certificate. 75 KB of a firmware |
+//! | `x509` | yes | certificates: chains to an anchor, revocation lists, vouchers that pin a certificate. 78 KB of a firmware |
 //! | `ccm` | yes | AES-CCM in the shipped backend, and with it EDHOC's suites 2 and 3 |
 //! | `tuak` | yes | `aka::tuak`, the algorithm set |
 //! | `x25519` | no | X25519 and Ed25519 in every backend and key store, for EDHOC's suite 0 |

@@ -129,6 +129,9 @@
 //! |---|---|---|
 //! | `std` | yes | tables in the crypto backend that a device has no RAM for |
 //! | `rustcrypto` | yes | `crypto::rustcrypto`, the backend for every machine, and the in-memory key store |
+//! | `x509` | yes | certificates: chains to an anchor, revocation lists, vouchers that pin a certificate. 78 KB of a firmware |
+//! | `ccm` | yes | AES-CCM in the shipped backend, and with it EDHOC's suites 2 and 3 |
+//! | `tuak` | yes | `aka::tuak`, the algorithm set |
 //! | `x25519` | no | X25519 and Ed25519 in every backend and key store, for EDHOC's suite 0 |
 //! | `aws-lc-rs` | no | `crypto::aws_lc` and `store::aws_lc`, the backend and key store for servers, three to four times as fast; wants a C compiler |
 //! | `sim` | no | `sim`: two machines, one clock, one seed; test identities with published keys |

@@ -9,8 +9,8 @@
 //! next vector from SQN_MS
 //! ```
 //!
-//! The procedures are those of TS 33.102 §6.3, written once over [`AlgorithmSet`]; [`milenage`], [`tuak`] and
-//! [`milenage256`] are such sets. [`sqn`] decides what is fresh, [`keys`] and [`eap`] go on from CK and IK. All are pure
+//! The procedures are those of TS 33.102 §6.3, written once over [`AlgorithmSet`]; [`milenage`], `tuak` (a feature)
+//! and [`milenage256`] are such sets. [`sqn`] decides what is fresh, [`keys`] and [`eap`] go on from CK and IK. All are pure
 //! functions: whoever calls [`authenticate`] makes the array durable before the answer leaves. [`subscriber`] keeps K and
 //! its numbers together, in memory and in the store; [`suci`] conceals the SUPI until AKA has run.
 //!
@@ -25,6 +25,7 @@ mod rijndael256;
 pub mod sqn;
 pub mod subscriber;
 pub mod suci;
+#[cfg(feature = "tuak")]
 pub mod tuak;
 
 use alloc::boxed::Box;
@@ -36,6 +37,7 @@ pub use milenage::Milenage;
 pub use milenage256::Milenage256;
 pub use sqn::{Ind, Sqn, SqnArray};
 pub use subscriber::{Card, Subscriber};
+#[cfg(feature = "tuak")]
 pub use tuak::Tuak;
 
 use crate::{

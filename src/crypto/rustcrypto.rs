@@ -5,7 +5,7 @@
 //! | SHA-256 | `sha2` | FIPS 180-4 |
 //! | HKDF | `hkdf` | RFC 5869 |
 //! | A128GCM, A256GCM | `aes-gcm` | SP 800-38D |
-//! | AES-CCM-16-64-128, AES-CCM-16-128-128 | `ccm` | RFC 3610 |
+//! | AES-CCM-16-64-128, AES-CCM-16-128-128 (feature `ccm`) | `ccm` | RFC 3610 |
 //! | ECDH, ES256 | `p256` | SP 800-56A §5.7.1.2, FIPS 186-5 §6 |
 //! | X25519 | `x25519-dalek` | RFC 7748 §5 |
 //! | EdDSA | `ed25519-dalek` | RFC 8032 §5.1 |
@@ -30,12 +30,14 @@
 use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
 
+#[cfg(feature = "ccm")]
+use aes_gcm::aes::Aes128;
 use aes_gcm::{
     Aes128Gcm, Aes256Gcm,
     aead::{AeadInOut, KeyInit, Nonce},
-    aes::Aes128,
 };
 use arrayvec::ArrayVec;
+#[cfg(feature = "ccm")]
 use ccm::{
     Ccm,
     consts::{U8, U13, U16},
@@ -58,7 +60,9 @@ use crate::{
     error::{Backend, Misbehaved, Result, Untrusted},
 };
 
+#[cfg(feature = "ccm")]
 type Ccm16_64_128 = Ccm<Aes128, U8, U13>;
+#[cfg(feature = "ccm")]
 type Ccm16_128_128 = Ccm<Aes128, U16, U13>;
 
 /// Bytes of a coordinate or scalar, on either curve.
@@ -114,8 +118,12 @@ impl Crypto for RustCrypto {
         match aead {
             Aead::A128Gcm => seal::<Aes128Gcm>(key, nonce, aad, text),
             Aead::A256Gcm => seal::<Aes256Gcm>(key, nonce, aad, text),
+            #[cfg(feature = "ccm")]
             Aead::Ccm16_64_128 => seal::<Ccm16_64_128>(key, nonce, aad, text),
+            #[cfg(feature = "ccm")]
             Aead::Ccm16_128_128 => seal::<Ccm16_128_128>(key, nonce, aad, text),
+            #[cfg(not(feature = "ccm"))]
+            Aead::Ccm16_64_128 | Aead::Ccm16_128_128 => Err(Backend::Crypto),
         }
     }
 
@@ -123,8 +131,12 @@ impl Crypto for RustCrypto {
         let opened = match aead {
             Aead::A128Gcm => open::<Aes128Gcm>(key, nonce, aad, text),
             Aead::A256Gcm => open::<Aes256Gcm>(key, nonce, aad, text),
+            #[cfg(feature = "ccm")]
             Aead::Ccm16_64_128 => open::<Ccm16_64_128>(key, nonce, aad, text),
+            #[cfg(feature = "ccm")]
             Aead::Ccm16_128_128 => open::<Ccm16_128_128>(key, nonce, aad, text),
+            #[cfg(not(feature = "ccm"))]
+            Aead::Ccm16_64_128 | Aead::Ccm16_128_128 => Err(Untrusted::Authentication),
         };
         // CCM decrypts before it can check, so the buffer has held plaintext that nobody vouches for.
         opened.inspect_err(|_| text.zeroize())
@@ -192,6 +204,7 @@ impl Crypto for RustCrypto {
                 let scalar = read_scalar(key.private()).ok_or(Backend::Crypto)?;
                 exchange(&scalar, &peer, shared);
             }
+            Group::X25519 if !HAS_X25519 => return Err(Backend::Crypto.into()),
             Group::X25519 => {
                 let private = key.private().try_into().map_err(|_| Backend::Crypto)?;
                 exchange_x25519(private, g_y, shared).ok_or(Misbehaved::InvalidPoint)?;
@@ -203,7 +216,7 @@ impl Crypto for RustCrypto {
     fn agree(&self, key: &EphemeralKey, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend> {
         let agreed = match (key.group(), peer.kind()) {
             (Group::P256, KeyKind::P256) => read_scalar(key.private()).and_then(|scalar| agree(&scalar, peer, shared)),
-            (Group::X25519, KeyKind::X25519) => {
+            (Group::X25519, KeyKind::X25519) if HAS_X25519 => {
                 key.private().try_into().ok().and_then(|private| exchange_x25519(private, peer.bytes(), shared))
             }
             _ => None,

@@ -131,6 +131,9 @@ impl Suite {
     /// The suites of this profile, in the order in which it prefers them.
     pub const ALL: [Self; 3] = [Self::GCM, Self::CCM_16, Self::CCM_8];
 
+    /// Those of them that the shipped backend runs in this build: without the feature `ccm`, only the first.
+    pub const BUILT: &[Self] = if cfg!(feature = "ccm") { &Self::ALL } else { &[Self::GCM] };
+
     /// Every row.
     const TABLE: &[Self] = &[
         Self::GCM,

@@ -123,7 +123,7 @@ mod keys {
         fn agree(&self, key: KeyId, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend> {
             let agreed = match (self.get(key)?, peer.kind()) {
                 (Key::P256(key), KeyKind::P256) => rustcrypto::agree(key.as_nonzero_scalar(), peer, shared),
-                (Key::X25519 { private, .. }, KeyKind::X25519) => {
+                (Key::X25519 { private, .. }, KeyKind::X25519) if HAS_X25519 => {
                     rustcrypto::exchange_x25519(private.bytes(), peer.bytes(), shared)
                 }
                 _ => None,

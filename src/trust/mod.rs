@@ -28,6 +28,10 @@ pub mod ccs;
 pub mod concealed;
 pub mod cwt;
 pub mod voucher;
+#[cfg(feature = "x509")]
+pub mod x509;
+#[cfg(not(feature = "x509"))]
+#[path = "no_x509.rs"]
 pub mod x509;
 
 use alloc::{boxed::Box, vec::Vec};
@@ -316,7 +320,7 @@ impl Peer {
         DeviceId::new(self.anchor.as_ref().and_then(|anchor| anchor.first_chunk().copied()), self.name)
     }
 
-    /// [`Anchor::id`] of the anchor that the chain ends in, or [`Issuer::id`] of who signed the CWT; `None` for a pinned
+    /// `x509::Anchor::id` of the anchor that the chain ends in, or [`Issuer::id`] of who signed the CWT; `None` for a pinned
     /// key.
     pub const fn anchor(&self) -> Option<&Hash> {
         self.anchor.as_ref()

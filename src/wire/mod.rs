@@ -9,7 +9,8 @@
 //! bytes ─▶ Reader ─▶ Wire::read ─▶ message ─▶ Wire::write ─▶ Writer ─▶ the same bytes
 //! ```
 //!
-//! Heads are parsed and written by `ciborium-ll`; this module adds the rules. One declaration describes a message for
+//! Heads are read and written here, and not by `ciborium-ll`: its conversions of floating-point numbers, which nothing here
+//! may have, would end in every firmware. One declaration describes a message for
 //! both directions: `wire_array!` and `wire_map!` make the struct, its reader and its writer, so the two
 //! cannot drift apart. In maps, keys are integers; unknown non-negative keys are skipped (after the same strict checks;
 //! hashes and signatures run over the received bytes and so still cover them), unknown negative keys are refused.

@@ -3,7 +3,6 @@
 use core::fmt;
 
 use arrayvec::ArrayVec;
-use ciborium_ll::{Decoder, Header, simple};
 
 use super::{MAX_DEPTH, MAX_MESSAGE, Wire};
 use crate::error::Malformed;
@@ -107,38 +106,53 @@ impl<'a> Reader<'a> {
     }
 
     fn head(&mut self) -> Result<Head, Malformed> {
-        let mut decoder = Decoder::from(self.rest);
-        let header = decoder.pull().map_err(|error| match error {
-            ciborium_ll::Error::Io(_) => Malformed::Truncated,
-            // Where `usize` has 32 bits, ciborium-ll also means a length above it; elsewhere that is just truncated.
-            ciborium_ll::Error::Syntax(_) if self.rest.first().is_some_and(|first| first & 0x1f == 27) => {
-                Malformed::Truncated
-            }
-            ciborium_ll::Error::Syntax(_) => Malformed::Syntax,
-        })?;
-        let used = decoder.offset();
-        let (argument, head) = match header {
-            Header::Positive(n) => (n, Head::Unsigned(n)),
-            Header::Negative(n) => (n, Head::Negative(n)),
-            Header::Bytes(Some(len)) => (length(len)?, Head::Bytes(len)),
-            Header::Text(Some(len)) => (length(len)?, Head::Text(len)),
-            Header::Array(Some(len)) => (length(len)?, Head::Array(len)),
-            Header::Map(Some(len)) => (length(len)?, Head::Map(len)),
-            Header::Tag(tag) => (tag, Head::Tag(tag)),
-            // RFC 8949 §3.3: below 32, the two-byte form is not CBOR at all.
-            Header::Simple(0..32) if used == 2 => return Err(Malformed::Syntax),
-            Header::Simple(simple::FALSE) => (0, Head::Bool(false)),
-            Header::Simple(simple::TRUE) => (0, Head::Bool(true)),
-            Header::Simple(simple::NULL) => (0, Head::Null),
-            Header::Simple(_) | Header::Float(_) => return Err(Malformed::Forbidden),
-            Header::Break | Header::Bytes(None) | Header::Text(None) | Header::Array(None) | Header::Map(None) => {
-                return Err(Malformed::Indefinite);
-            }
+        let (&first, after) = self.rest.split_first().ok_or(Malformed::Truncated)?;
+        let (kind, info) = (first >> 5, first & 0x1f);
+        // RFC 8949 §3: the argument is in the first byte, or in 1, 2, 4 or 8 bytes after it.
+        let len = match info {
+            0..24 => 0,
+            24 => 1,
+            25 => 2,
+            26 => 4,
+            27 => 8,
+            31 if matches!(kind, 2..=5 | SIMPLE) => return Err(Malformed::Indefinite),
+            _ => return Err(Malformed::Syntax),
         };
-        if used != head_len(argument) {
+        let (bytes, rest) = after.split_at_checked(len).ok_or(Malformed::Truncated)?;
+        let argument = match len {
+            0 => info.into(),
+            _ => bytes.iter().fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte)),
+        };
+        if kind == SIMPLE {
+            return match (info, argument) {
+                (20 | 21, _) => {
+                    self.rest = rest;
+                    Ok(Head::Bool(info == 21))
+                }
+                (22, _) => {
+                    self.rest = rest;
+                    Ok(Head::Null)
+                }
+                // §3.3: below 32, the two-byte form is not CBOR at all.
+                (24, 0..32) => Err(Malformed::Syntax),
+                _ => Err(Malformed::Forbidden),
+            };
+        }
+        if len.saturating_add(1) != head_len(argument) {
             return Err(Malformed::NotShortest);
         }
-        self.rest = self.rest.get(used..).ok_or(Malformed::Truncated)?;
+        // A length above what this machine can address is above what is there.
+        let length = || usize::try_from(argument).map_err(|_| Malformed::Truncated);
+        let head = match kind {
+            0 => Head::Unsigned(argument),
+            1 => Head::Negative(argument),
+            2 => Head::Bytes(length()?),
+            3 => Head::Text(length()?),
+            4 => Head::Array(length()?),
+            5 => Head::Map(length()?),
+            _ => Head::Tag(argument),
+        };
+        self.rest = rest;
         // Each item takes a byte at least, so a count that gets past here is safe to loop over or to reserve for.
         let fits = match head {
             Head::Array(items) => items <= self.rest.len(),
@@ -366,9 +380,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn length(len: usize) -> Result<u64, Malformed> {
-    u64::try_from(len).map_err(|_| Malformed::TooLong)
-}
+/// Major type 7: simple values, floating-point numbers and the break.
+const SIMPLE: u8 = 7;
 
 /// Bytes of the shortest head with this argument (RFC 8949 §3).
 const fn head_len(argument: u64) -> usize {

@@ -1,9 +1,7 @@
 //! The way out: the one encoding of each value, counted first, then written.
 
 use alloc::vec::Vec;
-use core::{convert::Infallible, fmt};
-
-use ciborium_ll::{Encoder, Header, simple};
+use core::fmt;
 
 /// Encodes whatever `write` writes, for CBOR sequences. `write` runs twice: once to measure, once to fill.
 pub fn encode_with(write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
@@ -27,22 +25,28 @@ impl fmt::Debug for Writer<'_> {
     }
 }
 
-impl ciborium_io::Write for &mut Writer<'_> {
-    type Error = Infallible;
-
-    fn write_all(&mut self, data: &[u8]) -> Result<(), Infallible> {
-        self.encoded(data);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
-
 impl Writer<'_> {
-    fn head(&mut self, header: Header) {
-        let Ok(()) = Encoder::from(self).push(header);
+    /// The shortest head of this major type with this argument (RFC 8949 §3).
+    fn head(&mut self, kind: u8, argument: u64) {
+        let bytes = argument.to_be_bytes();
+        let [.., b4, b5, b6, b7] = bytes;
+        let kind = kind << 5;
+        match argument {
+            0..24 => self.encoded(&[kind | b7]),
+            24..=0xff => self.encoded(&[kind | 24, b7]),
+            0x100..=0xffff => self.encoded(&[kind | 25, b6, b7]),
+            0x1_0000..=0xffff_ffff => self.encoded(&[kind | 26, b4, b5, b6, b7]),
+            _ => {
+                self.encoded(&[kind | 27]);
+                self.encoded(&bytes);
+            }
+        }
+    }
+
+    /// A head whose argument is a length or a count.
+    fn sized(&mut self, kind: u8, len: usize) {
+        // `usize` has at most 64 bits.
+        self.head(kind, u64::try_from(len).unwrap_or(u64::MAX));
     }
 
     /// Bytes that are already encoded.
@@ -55,59 +59,59 @@ impl Writer<'_> {
 
     /// An unsigned integer.
     pub fn unsigned(&mut self, value: u64) {
-        self.head(Header::Positive(value));
+        self.head(0, value);
     }
 
     /// An integer of either sign.
     pub fn integer(&mut self, value: i64) {
-        self.head(match u64::try_from(value) {
-            Ok(value) => Header::Positive(value),
-            Err(_) => Header::Negative((!value).unsigned_abs()),
-        });
+        match u64::try_from(value) {
+            Ok(value) => self.head(0, value),
+            Err(_) => self.head(1, (!value).unsigned_abs()),
+        }
     }
 
     /// A byte string.
     pub fn bytes(&mut self, value: &[u8]) {
-        self.head(Header::Bytes(Some(value.len())));
+        self.sized(2, value.len());
         self.encoded(value);
     }
 
     /// A text string.
     pub fn text(&mut self, value: &str) {
-        self.head(Header::Text(Some(value.len())));
+        self.sized(3, value.len());
         self.encoded(value.as_bytes());
     }
 
     /// `true` or `false`.
     pub fn boolean(&mut self, value: bool) {
-        self.head(Header::Simple(if value { simple::TRUE } else { simple::FALSE }));
+        self.encoded(&[if value { 0xf5 } else { 0xf4 }]);
     }
 
     /// `null`.
     pub fn null(&mut self) {
-        self.head(Header::Simple(simple::NULL));
+        self.encoded(&[0xf6]);
     }
 
     /// The head of a tag; its content has to follow.
     pub fn tag(&mut self, tag: u64) {
-        self.head(Header::Tag(tag));
+        self.head(6, tag);
     }
 
     /// The head of an array of `len` items.
     pub fn array(&mut self, len: usize) {
-        self.head(Header::Array(Some(len)));
+        self.sized(4, len);
     }
 
     /// The head of a map of `len` pairs. Write the keys in ascending order.
     pub fn map(&mut self, len: usize) {
-        self.head(Header::Map(Some(len)));
+        self.sized(5, len);
     }
 
     /// A byte string that holds what `write` writes (`bstr .cbor`, `bstr .cborseq`).
     pub fn wrapped(&mut self, write: impl Fn(&mut Writer<'_>)) {
         let mut measure = Writer { out: None, len: 0 };
         write(&mut measure);
-        self.head(Header::Bytes(Some(measure.len)));
+        self.sized(2, measure.len);
         // Counting need not run `write` again; otherwise each level of wrapping would double the work.
         match self.out {
             Some(_) => write(self),

@@ -102,10 +102,10 @@ pub enum Introduction {
 }
 
 impl Config {
-    /// Method 0, all suites, no relay, two seconds, eight attempts, no keys for EAP.
+    /// Method 0, the suites of [`Suite::BUILT`], no relay, two seconds, eight attempts, no keys for EAP.
     pub fn new(own: OwnCredential, name: PeerName, domain: Domain, introduction: Introduction) -> Self {
         let retry = Retry { first: 2_000, attempts: 8 };
-        let suites = Suite::ALL.to_vec();
+        let suites = Suite::BUILT.to_vec();
         let method = Method::SignSign;
         Self { own, name, domain, introduction, relay: None, method, suites, retry, eap_keys: false }
     }

@@ -27,6 +27,7 @@ use crate::{
 const MAX_REQUEST: usize = wire::MAX_MESSAGE - 160;
 
 impl Device {
+    #[inline(never)]
     pub(super) fn message_2(
         &mut self,
         handshake: initiator::AwaitMessage2,
@@ -89,6 +90,7 @@ impl Device {
         Holder { serial: name, domain: *domain, held: self.durable.ownership.as_ref(), nonce, date: platform.date }
     }
 
+    #[inline(never)]
     pub(super) fn answer(
         &mut self,
         message: initiator::Message2Accepted,
@@ -162,6 +164,7 @@ impl Device {
     }
 
     /// EAD_3.
+    #[inline(never)]
     pub(super) fn request(
         &self,
         message: &initiator::Message2Accepted,

@@ -31,6 +31,7 @@ use crate::{
 use arrayvec::ArrayVec;
 
 impl Device {
+    #[inline(never)]
     pub(super) fn message_4(
         &mut self,
         handshake: initiator::AwaitMessage4,
@@ -77,6 +78,7 @@ impl Device {
     }
 
     /// Whose this device is: looked at before the package is.
+    #[inline(never)]
     pub(super) fn entitled(
         &self,
         offer: &PackageOffer<'_>,
@@ -95,6 +97,7 @@ impl Device {
         }
     }
 
+    #[inline(never)]
     pub(super) fn install(
         &mut self,
         offer: &PackageOffer<'_>,
@@ -145,6 +148,7 @@ impl Device {
     }
 
     /// A status, in place of a package.
+    #[inline(never)]
     pub(super) fn told(
         &mut self,
         status: &Status,
@@ -185,6 +189,7 @@ impl Device {
     }
 
     /// An authenticated record: from here on an error is the operator's, and ends the machine.
+    #[inline(never)]
     pub(super) fn record(&mut self, text: &[u8], now: Millis, platform: &mut Platform<'_>) -> Result<(), Error> {
         let state = core::mem::replace(&mut self.state, State::Ended);
         let mut reader = Reader::new(text)?;
@@ -259,6 +264,7 @@ impl Device {
     }
 
     /// The operator has the last word: what was kept for its sake is let go, and receipts that it has.
+    #[inline(never)]
     pub(super) fn complete(
         &mut self,
         acknowledged: u64,

@@ -37,13 +37,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// Method 0, all suites, no relay, no keys for EAP, evidence in every format, five minutes for either.
+    /// Method 0, the suites of [`Suite::BUILT`], no relay, no keys for EAP, evidence in every format, five minutes for either.
     pub fn new(own: OwnCredential, domain: Domain) -> Self {
         Self {
             own,
             domain,
             methods: alloc::vec![Method::SignSign],
-            suites: Suite::ALL.to_vec(),
+            suites: Suite::BUILT.to_vec(),
             relay: None,
             eap_keys: false,
             evidence_formats: [Format::Psa, Format::Eat].map(|format| u64::from(format.number())).to_vec(),

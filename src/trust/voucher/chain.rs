@@ -70,19 +70,21 @@ impl<'a> Chain<'a> {
         Ok(Self { head, extensions })
     }
 
-    /// Walks down the line from `voucher`, which is what `head` says and whose signature is the caller's affair. `domain`
-    /// is what all of it has to be for, or else what the first extension says.
-    pub(super) fn links(
+    /// Walks down the line from `voucher`, which is what `head` says and whose signature is the caller's affair, and gives
+    /// its last link; `pass` sees those before it, too. `domain` is what all of it has to be for, or else what the first
+    /// extension says. No list of links: a device has little stack.
+    pub(super) fn walk(
         &self,
         voucher: &Voucher<'_>,
         first_epoch: u32,
         mut domain: Option<Domain>,
         crypto: &dyn Crypto,
-    ) -> Result<ArrayVec<Link, MAX_ENTRIES>> {
+        pass: &mut dyn FnMut(&Link),
+    ) -> Result<Link> {
         use error::Voucher as Fault;
         let hash = crypto.sha256(&[&self.head.to_be_signed(&[])]);
         let mut last = Link { hash, owner: voucher.pinned.thumbprint(crypto)?, epoch: first_epoch };
-        let mut links = ArrayVec::new();
+        pass(&last);
         for Extension { signer, signed } in &self.extensions {
             let signer = crypto.point(signer.as_slice())?;
             if signer.thumbprint(crypto) != last.owner {
@@ -98,10 +100,10 @@ impl<'a> Chain<'a> {
                 return Err(Fault::Broken.into());
             }
             let hash = crypto.sha256(&[&signed.to_be_signed(CONTEXT)]);
-            links.push(core::mem::replace(&mut last, Link { hash, owner: payload.next, epoch: payload.epoch }));
+            last = Link { hash, owner: payload.next, epoch: payload.epoch };
+            pass(&last);
         }
-        links.push(last);
-        Ok(links)
+        Ok(last)
     }
 }
 
@@ -175,7 +177,7 @@ pub struct Outline<'a> {
 pub fn outline<'a>(chain: &'a [u8], crypto: &dyn Crypto) -> Result<Outline<'a>, Error> {
     let chain = Chain::read(chain)?;
     let voucher = Voucher::decode(chain.head.unverified())?;
-    let links = chain.links(&voucher, 1, None, crypto)?;
-    let last = links.last().ok_or(Malformed::WrongLength)?;
-    Ok(Outline { voucher, entries: links.len(), head: last.hash, owner: last.owner, epoch: last.epoch })
+    let mut entries = 0_usize;
+    let last = chain.walk(&voucher, 1, None, crypto, &mut |_| entries = entries.saturating_add(1))?;
+    Ok(Outline { voucher, entries, head: last.hash, owner: last.owner, epoch: last.epoch })
 }

@@ -14,9 +14,11 @@
 use alloc::{format, vec::Vec};
 use core::time::Duration;
 
+use der::DateTime;
+#[cfg(feature = "x509")]
 use x509_cert::{
     Certificate,
-    der::{DateTime, Decode, Encode},
+    der::{Decode, Encode},
 };
 
 use super::{Crypto, Date, Error, HASH_LEN, Hash, Malformed, PublicKey, Reader, Result, Wire, Writer, wire};
@@ -62,9 +64,12 @@ impl Pin<'_> {
     /// The [thumbprint](PublicKey::thumbprint) of the key, however it is named.
     ///
     /// # Errors
-    /// [`Untrusted::BadCertificate`] for a certificate that is none.
+    /// [`Untrusted::BadCertificate`] for a certificate that is none, or if the feature `x509` is off.
     pub fn thumbprint(&self, crypto: &dyn Crypto) -> Result<Hash, Untrusted> {
         match self {
+            #[cfg(not(feature = "x509"))]
+            Self::Certificate(_) => Err(Untrusted::BadCertificate),
+            #[cfg(feature = "x509")]
             Self::Certificate(der) => {
                 let certificate = Certificate::from_der(der).map_err(|_| Untrusted::BadCertificate)?;
                 let spki = certificate.tbs_certificate().subject_public_key_info().to_der();
@@ -167,6 +172,8 @@ impl<'a> Voucher<'a> {
         Ok(Self::decode(Sign1::foreign(encoded)?.verify(key, &[], crypto)?)?)
     }
 
+    // Its maps are off the stack when signatures are looked at.
+    #[inline(never)]
     pub(super) fn decode(payload: &'a [u8]) -> Result<Self, Malformed> {
         let leaves = only_map(payload, VOUCHER)?;
         Ok(Self {
@@ -260,12 +267,20 @@ fn write_date(leaf: i64, date: Option<Date>, writer: &mut Writer<'_>) {
 /// Fractions of a second are cut off; another offset than `Z` is refused.
 fn read_date(leaves: &Entries<'_>, leaf: i64) -> Result<Option<Date>, Malformed> {
     let Some(text) = leaves.value::<&str>(leaf)? else { return Ok(None) };
-    let (seconds, rest) = text.split_at_checked(19).ok_or(Malformed::Text)?;
-    let fraction = rest.strip_suffix('Z').ok_or(Malformed::Text)?;
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !fraction.is_empty() && !fraction.strip_prefix('.').is_some_and(digits) {
+    let (moment, rest) = text.as_bytes().split_first_chunk::<19>().ok_or(Malformed::Text)?;
+    let fraction = rest.strip_suffix(b"Z").ok_or(Malformed::Text)?;
+    let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    if !fraction.is_empty() && !fraction.strip_prefix(b".").is_some_and(digits) {
         return Err(Malformed::Text);
     }
-    let moment: DateTime = format!("{seconds}Z").parse().map_err(|_| Malformed::Text)?;
-    Ok(Some(Date(moment.unix_duration().as_secs())))
+    let [y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T', h0, h1, b':', n0, n1, b':', s0, s1] = *moment else {
+        return Err(Malformed::Text);
+    };
+    let two = |high: u8, low: u8| match [high.wrapping_sub(b'0'), low.wrapping_sub(b'0')] {
+        [high @ 0..=9, low @ 0..=9] => Ok(high.wrapping_mul(10).wrapping_add(low)),
+        _ => Err(Malformed::Text),
+    };
+    let year = u16::from(two(y0, y1)?).wrapping_mul(100).wrapping_add(two(y2, y3)?.into());
+    let moment = DateTime::new(year, two(m0, m1)?, two(d0, d1)?, two(h0, h1)?, two(n0, n1)?, two(s0, s1)?);
+    Ok(Some(Date(moment.map_err(|_| Malformed::Text)?.unix_duration().as_secs())))
 }

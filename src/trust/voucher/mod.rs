@@ -126,19 +126,21 @@ pub fn verify(
         Some(held) if fresh => held.epoch.checked_add(1).ok_or(Fault::Stale)?,
         Some(_) | None => 1,
     };
-    let links = chain.links(&voucher, first, Some(holder.domain), crypto)?;
-    let last = links.last().ok_or(Malformed::WrongLength)?;
-    let ownership = match holder.held {
-        Some(held) if !fresh => {
-            let Some(at) = links.iter().position(|link| link.hash == held.head) else {
-                return Err(if last.epoch <= held.epoch { Fault::Stale } else { Fault::Forked }.into());
-            };
-            match links.get(at.saturating_add(1)..).and_then(<[_]>::first) {
-                Some(next) if next.epoch <= held.epoch => return Err(Fault::Broken.into()),
-                Some(_) => Ownership { epoch: last.epoch, head: last.hash, owner: last.owner },
-                None => *held,
-            }
+    // Whether the entry that the device holds is in the line, and the epoch of the one after it.
+    let (mut known, mut after) = (false, None);
+    let last = chain.walk(&voucher, first, Some(holder.domain), crypto, &mut |link| {
+        if known && after.is_none() {
+            after = Some(link.epoch);
         }
+        known |= holder.held.is_some_and(|held| link.hash == held.head);
+    })?;
+    let ownership = match holder.held {
+        Some(held) if !fresh => match (known, after) {
+            (false, _) => return Err(if last.epoch <= held.epoch { Fault::Stale } else { Fault::Forked }.into()),
+            (true, Some(next)) if next <= held.epoch => return Err(Fault::Broken.into()),
+            (true, Some(_)) => Ownership { epoch: last.epoch, head: last.hash, owner: last.owner },
+            (true, None) => *held,
+        },
         Some(_) | None => {
             if voucher.nonce.is_some() && !fresh {
                 return Err(Fault::Stale.into());

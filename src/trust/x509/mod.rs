@@ -379,9 +379,7 @@ impl SignatureVerificationAlgorithm for EcdsaP256Sha256<'_> {
 /// `Ecdsa-Sig-Value ::= SEQUENCE { r INTEGER, s INTEGER }` (RFC 3279 §2.2.3) as r ‖ s.
 fn raw_signature(der: &[u8]) -> Option<Signature> {
     let mut reader = SliceReader::new(der).ok()?;
-    let (r, s) = reader
-        .sequence(|pair| Ok::<_, x509_cert::der::Error>((UintRef::decode(pair)?, UintRef::decode(pair)?)))
-        .ok()?;
+    let (r, s) = reader.sequence(|pair| Ok::<_, der::Error>((UintRef::decode(pair)?, UintRef::decode(pair)?))).ok()?;
     reader.finish().ok()?;
     let mut raw: Signature = [0; 64];
     let (high, low) = raw.split_at_mut(32);

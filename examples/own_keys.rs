@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use remote_provisioning::{
     crypto::{
-        Aead, Crypto, EphemeralKey, Group, HASH_LEN, Hash, PublicKey, Rng, Secret, SecretBytes, Signature,
+        Aead, Crypto, EphemeralKey, Group, HASH_LEN, Hash, PublicKey, Rng, Secret, SecretBytes, Signature, equal,
         rustcrypto::RustCrypto,
     },
     edhoc::{ConnectionId, Method, OwnCredential, Stopped, Suite, initiator, responder},
@@ -79,7 +79,7 @@ fn handshake(method: Method) -> Result<()> {
     let (mut one, mut other) = (SecretBytes::zeroed(16), SecretBytes::zeroed(16));
     at_device.export(0x8001, b"own keys", one.bytes_mut(), d)?;
     at_operator.export(0x8001, b"own keys", other.bytes_mut(), o)?;
-    if one != other {
+    if !equal(one.bytes(), other.bytes()) {
         return Err(Untrusted::Authentication.into());
     }
     println!("  done: {} and {} export the same", at_operator.peer().name(), at_device.peer().name());

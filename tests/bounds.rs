@@ -14,7 +14,8 @@
 
 mod lab;
 
-use std::time::{Duration, Instant};
+use core::time::Duration;
+use std::time::Instant;
 
 use lab::{
     Keys, Lab, Session,
@@ -73,7 +74,7 @@ fn worst(number: usize) -> u64 {
     let mut most = 0;
     let mut try_out = |lab: &mut Lab, session: &mut Session, message: &[u8]| {
         let counted = allocation_counter::measure(|| {
-            let _ = if number % 2 == 0 {
+            let _ = if number.is_multiple_of(2) {
                 lab.tell_device(&mut session.device, message)
             } else {
                 lab.tell_operator(&mut session.operator, message)
@@ -108,7 +109,7 @@ fn the_worst_message_in_each_state() {
     let limits = [(1, 8), (2, 12), (3, 12), (4, 10), (5, 5), (6, 5), (7, 5), (8, 5)];
     let measured = limits.map(|(number, _)| (number, worst(number)));
     for (number, bytes) in measured {
-        let who = if number % 2 == 0 { "device" } else { "operator" };
+        let who = if number.is_multiple_of(2) { "device" } else { "operator" };
         println!("{who} that waits for message {number}: {bytes} bytes");
     }
     for ((number, bytes), (_, limit)) in measured.into_iter().zip(limits) {

@@ -238,7 +238,8 @@ fn attack_52_old_k_after_a_rekey() {
 }
 
 /// Attack: keys are read from a log, a panic or a debugger's print.
-/// Oracle: what holds a secret prints its name and nothing else, and can be neither copied nor serialised.
+/// Oracle: what holds a secret prints its name and nothing else, and can be neither copied nor serialised. All types are in
+/// `tests/secrets/types.rs`, runs in which things fail in `tests/secrets/outputs.rs`; memory is scanned by `tests/memory`.
 #[test]
 fn attack_53_secrets_in_print() {
     /// Says yes for what implements neither, and is ambiguous, so does not compile, for what does.

@@ -182,7 +182,8 @@ fn attack_07_two_sessions_of_one_device_mixed_up() {
 }
 
 /// Attack: power cuts, a flash image from before, a server that opens a saved session again.
-/// Oracle: in all of it, no nonce is used twice under one key.
+/// Oracle: in all of it, no nonce is used twice under one key. `tests/secrets/nonces.rs` plays it at length, over a toy of a
+/// group.
 #[test]
 fn attack_08_a_nonce_again_after_a_reset() {
     let recording = Recording::new();

@@ -1,6 +1,14 @@
 //! One [`Crypto`] for every test that counts, records, forges or breaks what goes through it: [`Double`] hands each operation
 //! on, and tells a [`Watch`] of it. What a test does not care about, its watch leaves out.
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(
+    dead_code,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::std_instead_of_alloc,
+    clippy::unwrap_used,
+    reason = "each test uses its part; a fieldless enum numbers a table"
+)]
 
 use std::{collections::BTreeSet, sync::Mutex};
 

@@ -105,7 +105,7 @@ impl Watch for Pairs {
     }
 
     fn sealed(&self, sealed: Sealed) {
-        let pair = RustCrypto.sha256(&[&[sealed.key.len() as u8], &sealed.key, &sealed.nonce]);
+        let pair = RustCrypto.sha256(&[&sealed.key.len().to_be_bytes(), &sealed.key, &sealed.nonce]);
         let text = u64::from_ne_bytes(*RustCrypto.sha256(&[&sealed.text]).first_chunk().unwrap());
         match self.0.lock().unwrap().entry(u128::from_ne_bytes(*pair.first_chunk().unwrap())) {
             Entry::Occupied(met) => assert_eq!(*met.get(), text, "a nonce for two texts"),
@@ -244,7 +244,7 @@ fn crash_runs() {
             completed += u64::from(lab.held().is_some_and(|(_, complete)| complete));
         }
     }
-    let pairs = crypto.watch.0.lock().unwrap().len();
+    let pairs = u64::try_from(crypto.watch.0.lock().unwrap().len()).unwrap();
     println!("{done} crash runs, {completed} ended with a subscription, {pairs} keys and nonces");
-    assert!(done >= runs && completed > runs / 10 && pairs as u64 > 2 * runs, "{completed} {pairs}");
+    assert!(done >= runs && completed > runs / 10 && pairs > 2 * runs, "{completed} {pairs}");
 }

@@ -149,7 +149,6 @@ fn nothing_secret_is_printed() {
         }
         errors.extend(out.match_indices("Err(").map(|(at, _)| out[at..].chars().take(30).collect::<String>()));
         let secrets = secrets(&recording.watch);
-        assert!(secrets.len() > 5, "{seed}");
         for form in secrets.iter().flat_map(|secret| forms(secret)) {
             assert!(!out.contains(&form), "seed {seed}: {form}");
         }
@@ -157,6 +156,7 @@ fn nothing_secret_is_printed() {
         length += out.len();
     }
     println!("{sessions} runs, {searched} secrets, {length} bytes of output, {} kinds of errors", errors.len());
+    assert!(searched > 8 * sessions && length > 1_000 * sessions && errors.len() > 10, "{errors:?}");
     // The test can fail.
     let secret: Vec<u8> = (0..8).map(|byte| byte * 31 + 7).collect();
     for shown in [format!("{secret:?}"), format!("{secret:02x?}"), format!("x{}y", base64(&secret))] {

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     fs,
+    hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -97,6 +98,15 @@ impl Copy {
 
     fn compile(&mut self, mutants: &[Mutant]) -> Result<(), Failure> {
         let listed = self.listed.clone();
+        let (file, key) = (self.path.with_extension("compiled"), self.key(mutants)?);
+        if let Some((_, dropped, consts)) = fs::read(&file)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice::<(u64, BTreeMap<usize, Outcome>, HashSet<String>)>(&bytes).ok())
+            .filter(|(old, ..)| *old == key)
+        {
+            self.dropped.extend(dropped);
+            self.consts.extend(consts);
+        }
         for round in 1.. {
             let mut spots = BTreeMap::new();
             for name in listed.split('\0').filter(|name| is_source(name)) {
@@ -123,6 +133,7 @@ impl Copy {
             let errors = self.check()?;
             println!("compiling, round {round}: {} errors, {} mutants out", errors.len(), self.dropped.len());
             if errors.is_empty() {
+                fs::write(&file, serde_json::to_vec(&(key, &self.dropped, &self.consts))?)?;
                 return Ok(());
             }
             let before = (self.dropped.len(), self.consts.len());
@@ -153,9 +164,20 @@ impl Copy {
         Ok(())
     }
 
+    /// What was found out is worth something as long as this is the same.
+    fn key(&self, mutants: &[Mutant]) -> Result<u64, Failure> {
+        let mut hasher = DefaultHasher::new();
+        for name in self.listed.split('\0').filter(|name| is_source(name)) {
+            fs::read(self.root.join(name)).unwrap_or_default().hash(&mut hasher);
+        }
+        mutants.iter().for_each(|mutant| mutant.name.hash(&mut hasher));
+        Ok(hasher.finish())
+    }
+
     fn check(&self) -> Result<Vec<Message>, Failure> {
         let mut command = self.cargo();
-        command.args(["check", "--quiet", "--lib", "--all-features", "--message-format", "json"]);
+        // With the unit tests, which may use a function in a constant.
+        command.args(["check", "--quiet", "--lib", "--profile", "test", "--all-features", "--message-format", "json"]);
         let output = command.stderr(Stdio::null()).output()?;
         let errors = errors(&String::from_utf8(output.stdout)?);
         if errors.is_empty() && !output.status.success() {

@@ -17,6 +17,7 @@ mod trial;
 use std::{
     collections::BTreeMap,
     fs,
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -35,6 +36,7 @@ mutation [OPTIONS] [-- OPTIONS OF cargo mutants --list]
   --only A,B       test targets to use; `lib` is the unit tests
   --patience S     seconds that the tests of one mutant may take before it is left open; 60 if not said
   --threads N      tests at a time; 2 if not said
+  --at-least P     percent of those that can be decided that have to be caught; 95 if not said
   --at-most N      of the mutants, every so-manyth
   --from N         where to begin with these
   --again          run those again that were missed or left open before
@@ -45,6 +47,7 @@ struct Options {
     only: Vec<String>,
     patience: Duration,
     threads: usize,
+    at_least: usize,
     at_most: usize,
     from: usize,
     again: bool,
@@ -58,6 +61,7 @@ fn options() -> Result<Options, Failure> {
         only: Vec::new(),
         patience: Duration::from_secs(60),
         threads: 2,
+        at_least: 95,
         at_most: usize::MAX,
         from: 0,
         again: false,
@@ -72,6 +76,7 @@ fn options() -> Result<Options, Failure> {
             "--only" => options.only = value()?.split(',').map(String::from).collect(),
             "--patience" => options.patience = Duration::from_secs(value()?.parse()?),
             "--threads" => options.threads = value()?.parse()?,
+            "--at-least" => options.at_least = value()?.parse()?,
             "--at-most" => options.at_most = value()?.parse()?,
             "--from" => options.from = value()?.parse()?,
             "--again" => options.again = true,
@@ -94,7 +99,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether no mutant was missed.
+/// Whether enough mutants were caught.
 fn work() -> Result<bool, Failure> {
     let options = options()?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
@@ -120,10 +125,13 @@ fn work() -> Result<bool, Failure> {
     }
     if !options.list {
         let mut copy = Copy::new(&root, folder.join("copy"), &mutants)?;
-        let tests = Tests::new(&mut copy, &mutants, &options.without, &options.only, options.threads)?;
-        let todo: Vec<usize> = (0..mutants.len())
+        let tests =
+            Tests::new(&mut copy, &mutants, &options.without, &options.only, options.patience, options.threads)?;
+        let mut todo: Vec<usize> = (0..mutants.len())
             .filter(|id| !copy.dropped.contains_key(id) && !known.contains_key(&mutants[*id].name))
             .collect();
+        // In no order, so that a run that is broken off has a fair sample.
+        todo.sort_by_key(|id| BuildHasherDefault::<DefaultHasher>::default().hash_one(&mutants[*id].name));
         println!("{} to run", todo.len());
         for (id, outcome) in tests.run(&copy, &mutants, &todo, options.patience, options.threads, &file)? {
             known.insert(mutants[id].name.clone(), outcome);
@@ -132,10 +140,10 @@ fn work() -> Result<bool, Failure> {
             known.insert(mutants[id].name.clone(), outcome);
         }
     }
-    Ok(summary(mutants.iter().map(|mutant| (mutant.name.as_str(), known.get(&mutant.name)))))
+    Ok(summary(mutants.iter().map(|mutant| (mutant.name.as_str(), known.get(&mutant.name))), options.at_least))
 }
 
-fn summary<'a>(all: impl Iterator<Item = (&'a str, Option<&'a Outcome>)>) -> bool {
+fn summary<'a>(all: impl Iterator<Item = (&'a str, Option<&'a Outcome>)>, at_least: usize) -> bool {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for (name, outcome) in all {
         let kind = match outcome {
@@ -163,5 +171,9 @@ fn summary<'a>(all: impl Iterator<Item = (&'a str, Option<&'a Outcome>)>) -> boo
         *counts.entry(kind).or_default() += 1;
     }
     println!("{counts:?}");
-    !counts.contains_key("missed")
+    let count = |kind| counts.get(kind).copied().unwrap_or(0);
+    let caught = count("caught") + count("endless");
+    let decided = caught + count("missed");
+    println!("{caught} of {decided} caught, {:.1} %", 100.0 * caught as f64 / decided.max(1) as f64);
+    100 * caught >= at_least * decided
 }

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs,
     io::{Read, Write},
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -26,7 +27,7 @@ pub struct Test {
     pub target: String,
     program: PathBuf,
     name: String,
-    /// Without a mutant.
+    /// CPU time without a mutant.
     took: Duration,
 }
 
@@ -61,6 +62,7 @@ impl Tests {
         mutants: &[Mutant],
         without: &[String],
         only: &[String],
+        patience: Duration,
         threads: usize,
     ) -> Result<Self, Failure> {
         let mut tests = Vec::new();
@@ -92,17 +94,18 @@ impl Tests {
         in_parallel(threads, tests.len(), |at| {
             let test = &tests[at];
             let record = scratch.join(at.to_string());
-            let start = Instant::now();
-            let end = run(test, &copy.path, &[("MUTANTS_MET", record.as_os_str())], Duration::from_secs(300), 600);
-            if !matches!(end, End::Passed) {
-                println!("left out, it fails without a mutant: {} {}", test.target, test.name);
-                return;
+            let times = scratch.join(format!("{at}.times"));
+            let variables = [("MUTANTS_MET", record.as_os_str()), ("TIMES", times.as_os_str())];
+            match run(test, &copy.path, &variables, Duration::from_secs(3600), patience.as_secs()) {
+                End::Passed => {}
+                End::Failed => return println!("left out, it fails without a mutant: {} {}", test.target, test.name),
+                End::Endless => return println!("left out, it takes too long: {} {}", test.target, test.name),
             }
             let mut met: Vec<usize> =
                 fs::read_to_string(&record).unwrap_or_default().lines().filter_map(|line| line.parse().ok()).collect();
             met.sort_unstable();
             met.dedup();
-            results.lock().expect("no panic").insert(at, (start.elapsed(), met));
+            results.lock().expect("no panic").insert(at, (cpu_time(&times).unwrap_or_default(), met));
         });
         let mut met: HashMap<usize, Vec<usize>> = HashMap::new();
         for (at, (took, mutants)) in results.into_inner().expect("no panic") {
@@ -173,7 +176,7 @@ impl Tests {
             // In CPU time, because other work on this machine takes none of that.
             let cpu = 2 + 3 * test.took.as_secs();
             let name = format!("{} {}", test.target, test.name);
-            match run(test, &copy.path, &[("MUTANT", number.as_ref())], 10 * test.took + Duration::from_secs(30), cpu) {
+            match run(test, &copy.path, &[("MUTANT", number.as_ref())], 30 * test.took + Duration::from_secs(60), cpu) {
                 End::Passed => {}
                 End::Failed => return (Outcome::Caught(name), Some(at)),
                 End::Endless => return (Outcome::Endless(name), Some(at)),
@@ -192,7 +195,11 @@ enum End {
 fn run(test: &Test, folder: &Path, variables: &[(&str, &std::ffi::OsStr)], patience: Duration, cpu: u64) -> End {
     const OUT_OF_TIME: i32 = 24; // SIGXCPU
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -t \"$1\"; ulimit -v \"$2\"; ulimit -c 0; shift 2; exec \"$@\"", "sh"]);
+    // `times` has a line for the shell itself and one for what it ran.
+    let script = "ulimit -t $1; ulimit -v $2; ulimit -c 0; shift 2
+        if [ -z \"$TIMES\" ]; then exec \"$@\"; fi
+        \"$@\" && times >\"$TIMES\"";
+    command.args(["-c", script, "sh"]);
     command.arg(cpu.to_string()).arg((MEMORY / 1024).to_string()).arg(&test.program);
     command.args([&test.name, "--exact", "--test-threads", "1"]);
     command.current_dir(folder).envs(variables.iter().copied());
@@ -202,9 +209,22 @@ fn run(test: &Test, folder: &Path, variables: &[(&str, &std::ffi::OsStr)], patie
     match status {
         None => End::Endless,
         Some(status) if status.success() => End::Passed,
-        Some(status) if std::os::unix::process::ExitStatusExt::signal(&status) == Some(OUT_OF_TIME) => End::Endless,
+        // A shell that waits for the program adds 128.
+        Some(status) if status.signal() == Some(OUT_OF_TIME) || status.code() == Some(128 + OUT_OF_TIME) => {
+            End::Endless
+        }
         Some(_) => End::Failed,
     }
+}
+
+/// What `times` says that the program took, in user and system time.
+fn cpu_time(file: &Path) -> Option<Duration> {
+    let text = fs::read_to_string(file).ok()?;
+    let parts = text.lines().nth(1)?.split_whitespace().map(|part| {
+        let (minutes, seconds) = part.strip_suffix('s')?.split_once('m')?;
+        Some(60.0 * minutes.parse::<f64>().ok()? + seconds.parse::<f64>().ok()?)
+    });
+    parts.sum::<Option<f64>>().map(Duration::from_secs_f64)
 }
 
 fn wait(child: &mut Child, patience: Duration) -> Option<std::process::ExitStatus> {

@@ -13,14 +13,15 @@ mod lab;
 use lab::{FromDevice, Lab, Session, admission, chain, from_device, stopped};
 use remote_provisioning::{
     aka::{Ind, sqn::Profile},
+    attestation::Digest,
     credential::{
-        Activation, Algorithm, Exporter, HomeKey, KeyName, Offered, SNssai, ServiceProfile, SoftUsim, SuciData, Usim,
-        derive_k,
+        Activation, Algorithm, Exporter, HomeKey, KeyName, MilenageParameters, Offered, SNssai, ServiceProfile,
+        SoftUsim, SuciData, Usim, derive_k,
     },
-    crypto::{Crypto, Secret, SecretBytes, rustcrypto::RustCrypto},
+    crypto::{Crypto, Group, Hedged, Secret, SecretBytes, rustcrypto::RustCrypto},
     edhoc::{self, MAX_TOKEN, Method, OwnCredential, Suite, responder},
     error::{Backend, Class, Code, Error, Malformed, Misbehaved, Misuse, Refused, Untrusted},
-    identity::Domain,
+    identity::{Domain, Eui, PeerName, SubscriptionId},
     provisioning::{
         Answer, Device, Millis, Operator, Question,
         device::{Retry, subscription},
@@ -28,8 +29,11 @@ use remote_provisioning::{
         question::{OwnedPart, Reservation},
         receipt::{Event, Receipt},
     },
-    sim::{IDENTITY, TODAY, identities},
-    store::{Commit, Slot, SlotChange, SubscriptionStore, memory::MemoryStore},
+    sim::{IDENTITY, SeededRng, TODAY, identities},
+    store::{
+        Commit, Slot, SlotChange, SubscriptionStore,
+        memory::{MemoryKeyStore, MemoryStore},
+    },
     trust::{Date, MemoryAnchors},
 };
 
@@ -1005,6 +1009,7 @@ fn what_is_exported_says_what_it_is_for() {
     derive_k(&name, &notes, &RustCrypto).unwrap();
     let offered = Offered { domain: Domain::Test, txn: &txn, sealed: b"", exporter: &notes };
     let _ = SoftUsim.install(Slot::A, &offered, &RustCrypto);
+    assert_eq!(format!("{offered:?}"), format!("Offered {{ txn: {txn:?}, .. }}"));
     let txn = [[0x50].as_slice(), &txn].concat();
     let k = [b"\x84\x01\x6f001010123456789\x19\x01\x2c".as_slice(), &txn].concat();
     let package = [b"\x82\x01".as_slice(), &txn].concat();
@@ -1038,6 +1043,31 @@ fn nothing_that_prints_shows_a_key_or_what_the_answer_will_be() {
         assert!(!printed.contains(part), "found {part}");
     }
     assert!(printed.contains("Secret<16>(..)") && printed.len() > 2_000, "it did print");
+}
+
+#[test]
+fn what_hides_something_prints_its_name() {
+    let mut weak = SeededRng::new(1);
+    assert_eq!(format!("{:?}", Hedged::new(&mut weak, &[7; 32], 7, &RustCrypto)), "Hedged(..)");
+    assert_eq!(format!("{:?}", MilenageParameters { opc: &[7; 16] }), "MilenageParameters(..)");
+    assert_eq!(format!("{:?}", SecretBytes::zeroed(3)), "SecretBytes(..)");
+    let public = RustCrypto.generate(Group::P256, &mut weak).unwrap();
+    assert_eq!(format!("{public:?}"), "EphemeralKey(..)");
+    let mut keys = MemoryKeyStore::new();
+    keys.insert(IDENTITY, identities::device_key()).unwrap();
+    assert_eq!(format!("{keys:?}"), "MemoryKeyStore(1 keys)");
+    assert_eq!(format!("{:?}", Digest::from([0x0a; 32])), format!("Digest({})", "0a".repeat(32)));
+}
+
+#[test]
+fn names_print_as_a_log_wants_them() {
+    let id = SubscriptionId { supi: "001010123456789".parse().unwrap(), epoch: 300 };
+    assert_eq!(id.to_string(), "imsi-001010123456789/300");
+    assert_eq!(format!("{:?}", id.supi), "Supi(001010123456789)");
+    let eui: Eui = "mac-00-00-5E-00-53-AF".parse().unwrap();
+    assert_eq!(format!("{eui:?}"), "Eui(mac-00-00-5E-00-53-AF)");
+    let name: PeerName = "provisioning.example-operator".parse().unwrap();
+    assert_eq!(format!("{name} {name:?}"), "provisioning.example-operator PeerName(provisioning.example-operator)");
 }
 
 #[test]

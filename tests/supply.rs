@@ -1,7 +1,12 @@
 //! What comes along with the crate: README explains each dependency, all licences are known, and nothing comes twice. What is
 //! allowed is in `.deny.toml`, for those who have `cargo-deny`, which knows the advisories as well.
 #![cfg(feature = "aws-lc-rs")]
-#![allow(clippy::expect_used, clippy::panic, reason = "a test that panics has found something")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::std_instead_of_alloc,
+    reason = "a test has std, and one that panics has found something"
+)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -141,16 +141,16 @@ const VOUCHER_LAST: &str = "\
 | message_1 | 12 | 1 | 0 | 0 | 0 |
 | message_2 | 27 | 1 | 1 | 0 | 0 |
 | message_3 | 144 | 0 | 1 | 3 | 3 |
-| message_4 | 149 | 0 | 0 | 3 | 4 |
-| confirm | 55 | 0 | 0 | 0 | 1 |
+| message_4 | 147 | 0 | 0 | 3 | 4 |
+| confirm | 53 | 0 | 0 | 0 | 1 |
 | complete | 40 | 0 | 0 | 0 | 1 |
 | the end | 11 | 0 | 0 | 0 | 0 |
 ";
 
 const VOUCHER_FIRST: &str = "\
 | message_1 | 22 | 2 | 1 | 0 | 0 |
-| message_2 | 40 | 1 | 1 | 0 | 0 |
-| message_3 | 154 | 0 | 1 | 3 | 4 |
+| message_2 | 38 | 1 | 1 | 0 | 0 |
+| message_3 | 152 | 0 | 1 | 3 | 4 |
 | message_4 | 145 | 0 | 0 | 3 | 4 |
 | confirm | 50 | 0 | 0 | 0 | 0 |
 | complete | 40 | 0 | 0 | 0 | 1 |

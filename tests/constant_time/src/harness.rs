@@ -560,9 +560,9 @@ harnesses! {
             profile: None,
         };
         let text = srsran::put("", &credential, AMF, 7).expect("put");
-        still_secret(text.as_bytes());
+        still_secret(text.as_str().as_bytes());
         // Of a row, only the digits of K are secret.
-        let row = String::from_utf8(revealed(text.as_bytes())).expect("ASCII");
+        let row = String::from_utf8(revealed(text.as_str().as_bytes())).expect("ASCII");
         let mut k = row.split(',').nth(3).expect("K").to_owned();
         hide_text(&mut k);
         let entry = Entry::new("001010123456789", 1, 0, Some(&k)).expect("K");

@@ -163,7 +163,7 @@ impl Office {
             Ok(verdict) => verdict,
             Err(finding) => return Ok(Err(finding.code())),
         };
-        step.put(Table::Accounts, &device, to_cbor(admitted.account())?).await?;
+        step.put(Table::Accounts, &device, admitted.account().to_cbor()?).await?;
         let voucher = match &visitor.voucher_request {
             _ if visitor.entitled => None,
             Some(request) => maker::answer(request, visitor.device.public_key()).ok(),
@@ -229,7 +229,7 @@ impl Office {
             Ok(Applied::Before) => {}
             Ok(Applied::Now) => {
                 step.add(Table::Log, format!("{} {:010}", entry.device, entry.number), entry.to_cbor()?);
-                step.put(Table::Accounts, &entry.device, to_cbor(&account)?).await?;
+                step.put(Table::Accounts, &entry.device, account.to_cbor()?).await?;
                 let line = format!("device={} number={} what={}", entry.device, entry.number, told(&entry.what));
                 let activated = matches!(&entry.what, What::Ended(signed) if signed.event == Event::Activated);
                 let metrics = Arc::clone(&self.metrics);
@@ -248,7 +248,8 @@ impl Office {
 }
 
 async fn account(device: &str, step: &mut Step<'_>) -> Result<Account, Failure> {
-    step.get(Table::Accounts, device).await?.map_or_else(|| Ok(Account::default()), from_cbor)
+    let row = step.get(Table::Accounts, device).await?;
+    Ok(row.map_or_else(|| Ok(Account::default()), Account::from_cbor)?)
 }
 
 /// What happened, without SUPI and receipts.

@@ -27,13 +27,14 @@ use super::{
     message::{Operation, Standing, Verdict},
     question::Visitor,
     receipt::{self, Entry, Event, Fault, Head, History, Receipt},
+    stored,
     watch::{Alarm, Refusal, Watch},
 };
 use crate::{
     authority::Association,
     credential::{Activation, Previous, ServiceProfile, Txn, Wrapped},
     crypto::{Crypto, Hash},
-    error::{Code, Error},
+    error::{Backend, Code, Error, Malformed},
     fault,
 };
 
@@ -203,6 +204,22 @@ impl Conflict {
 }
 
 impl Account {
+    /// The account in CBOR: the row to store.
+    ///
+    /// # Errors
+    /// [`Backend::Store`] if memory runs out.
+    pub fn to_cbor(&self) -> Result<Vec<u8>, Backend> {
+        stored::to_cbor(self)
+    }
+
+    /// Reads what [`Account::to_cbor`] wrote. For one's own storage: this decoder is not meant for a stranger's bytes.
+    ///
+    /// # Errors
+    /// [`Malformed::Syntax`]; [`Malformed::TrailingBytes`].
+    pub fn from_cbor(bytes: &[u8]) -> Result<Self, Malformed> {
+        stored::from_cbor(bytes)
+    }
+
     /// Holds a request, and the receipts in it, against what is known, and gives the account as it is to be with the request.
     /// Store it, by compare-and-set, before it is used: of two devices that show one counter only one may get through.
     ///

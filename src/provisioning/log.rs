@@ -17,6 +17,7 @@ use crate::{
     provisioning::{
         message::{Operation, Verdict},
         receipt::{Event, Head},
+        stored,
         watch::Alarm,
     },
 };
@@ -232,9 +233,7 @@ impl LogEntry {
     /// # Errors
     /// [`Backend::Store`] if memory runs out.
     pub fn to_cbor(&self) -> Result<Vec<u8>, Backend> {
-        let mut out = Vec::new();
-        ciborium::into_writer(self, &mut out).map_err(|_| Backend::Store)?;
-        Ok(out)
+        stored::to_cbor(self)
     }
 
     /// Reads what [`LogEntry::to_cbor`] wrote. For one's own storage: this decoder is not meant for a stranger's bytes.
@@ -242,8 +241,6 @@ impl LogEntry {
     /// # Errors
     /// [`Malformed::Syntax`]; [`Malformed::TrailingBytes`].
     pub fn from_cbor(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut rest = bytes;
-        let entry = ciborium::from_reader(&mut rest).map_err(|_| Malformed::Syntax)?;
-        if rest.is_empty() { Ok(entry) } else { Err(Malformed::TrailingBytes) }
+        stored::from_cbor(bytes)
     }
 }

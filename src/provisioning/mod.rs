@@ -146,6 +146,7 @@ pub mod task;
 pub mod watch;
 
 mod record;
+mod stored;
 
 use crate::error::{Backend, Error};
 

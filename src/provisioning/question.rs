@@ -18,6 +18,7 @@ use crate::{
         account::{Account, Admitted},
         log::{LogEntry, Proof},
         message::{Counter, DeviceState, Operation},
+        stored,
     },
     trust::{
         Date, Peer,
@@ -261,13 +262,11 @@ macro_rules! portable_as_logged {
     ($($ty:ty),* $(,)?) => {$(
         impl Portable for $ty {
             fn save(&self, w: &mut Writer<'_>) {
-                let mut bytes = Vec::new();
                 // Writing to a vector does not fail.
-                let _ = ciborium::into_writer(self, &mut bytes);
-                w.bytes(&bytes);
+                w.bytes(&stored::to_cbor(self).unwrap_or_default());
             }
             fn load(r: &mut Reader<'_>) -> Result<Self, Malformed> {
-                ciborium::from_reader(r.bytes()?).map_err(|_| Malformed::Syntax)
+                stored::from_cbor(r.bytes()?)
             }
         }
     )*};

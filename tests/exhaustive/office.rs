@@ -335,8 +335,7 @@ impl Office {
 
     /// What tells two offices apart.
     pub(crate) fn hash(&self) -> Hash {
-        let mut bytes = Vec::new();
-        ciborium::into_writer(&self.account, &mut bytes).unwrap();
+        let mut bytes = self.account.to_cbor().unwrap();
         for (supi, held) in &self.core {
             bytes.extend(supi.as_str().bytes());
             bytes.extend(held.credential.epoch.to_be_bytes());

@@ -186,3 +186,30 @@ fn points_of_low_order_are_no_keys() {
         }
     }
 }
+
+/// y has one encoding. Where its first and its last byte are those of the prime, it is the others that keep it below.
+#[test]
+fn a_key_whose_encoding_looks_like_the_primes_is_read() {
+    let mut keys = MemoryKeyStore::new();
+    let mut found = None;
+    for seed in 0_u32.. {
+        let private: [u8; 32] = [seed.to_be_bytes(); 8].concat().try_into().unwrap();
+        keys.insert_kind(KEY, KeyKind::Ed25519, &private).unwrap();
+        let public = keys.public_key(KEY).unwrap();
+        let [first, .., last] = public.bytes() else { break };
+        if *first >= 0xed && last & 0x7f == 0x7f {
+            found = Some(public);
+            break;
+        }
+    }
+    let public = found.unwrap();
+    for crypto in backends() {
+        assert_eq!(crypto.read_key(KeyKind::Ed25519, public.bytes()), Ok(public));
+    }
+    let mut prime = [0xff; 32];
+    let [first, .., last] = &mut prime;
+    (*first, *last) = (0xed, 0x7f);
+    for crypto in backends() {
+        assert_eq!(crypto.read_key(KeyKind::Ed25519, &prime), Err(Misbehaved::InvalidPoint));
+    }
+}

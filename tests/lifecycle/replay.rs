@@ -8,6 +8,7 @@ use remote_provisioning::{
         account::{Applied, Conflict},
         log::{LogEntry, What},
         message::Operation,
+        watch::Alarm,
     },
     sim::IDENTITY,
     store::KeyStore,
@@ -140,6 +141,7 @@ fn every_kind_of_entry_that_a_device_causes_is_in_these_lives() {
 #[test]
 fn a_log_makes_the_same_account_from_nothing_from_any_of_its_states_and_from_itself() {
     for (name, log, account) in lives() {
+        assert_eq!(account.revision(), log.last().unwrap().number, "{name}");
         assert_eq!(replayed(Account::default(), &log), account, "{name}: what the operator had");
         assert_eq!(replayed(account.clone(), &log), account, "{name}: again");
         assert_eq!(replayed(Account::default(), log.iter().rev()), account, "{name}: in whatever order it is read");
@@ -188,4 +190,30 @@ fn a_log_with_a_gap_is_taken_in_up_to_it() {
             assert_eq!(account, prefixes(&log)[missing], "{name} without {missing}");
         }
     }
+}
+
+#[test]
+fn what_a_device_may_hold_makes_room_for_another_offer_only_after_a_clean_start_or_a_restored_log() {
+    let mut lab = subscriber(6);
+    lab.goal = Goal::Rekey;
+    lab.session(6);
+    let offered = lab.home.entries().filter_map(|entry| match entry.what {
+        What::Offered(offered) => Some(offered),
+        _ => None,
+    });
+    let mut next = offered.last().unwrap();
+    next.epoch += 1;
+    let offer_after = |before: &[What]| {
+        let mut account = lab.account();
+        for what in before {
+            let entry = account.entry(&lab.device_id().to_string(), what.clone());
+            assert_eq!(account.apply(&entry, &RustCrypto), Ok(Applied::Now));
+        }
+        let entry = account.entry(&lab.device_id().to_string(), What::Offered(next.clone()));
+        account.apply(&entry, &RustCrypto)
+    };
+    assert_eq!(offer_after(&[]), Err(Conflict::Contradiction));
+    let alarm = What::Quarantined { alarm: Alarm::Heads, counter: (0, 0) };
+    assert_eq!(offer_after(&[alarm, What::Cleaned]), Ok(Applied::Now));
+    assert_eq!(offer_after(&[What::Restored]), Ok(Applied::Now));
 }

@@ -370,6 +370,23 @@ fn a_lower_layer_that_loses_packets() {
 
 // ------------------------------------------------------------------------------------------------------------- refusals
 
+/// message_3 takes two packets here. A message_2 that the server repeated in vain comes when it has asked for the second, and
+/// would look like the beginning of message_4.
+#[test]
+fn a_message_that_comes_late_is_not_taken_for_the_next_one() {
+    let mut peer = started_peer(Profile::new(64).unwrap());
+    peer.send(b"message_1").unwrap();
+    let message_2 = request(1, 0, b"message_2");
+    peer.handle_packet(&message_2).unwrap();
+    peer.send(&message(100, 3)).unwrap();
+    peer.handle_packet(&request(2, 0, b"")).unwrap();
+    sent_by_peer(&mut peer);
+    assert_eq!(peer.handle_packet(&message_2), Err(Fragment::Stale.into()));
+    assert_eq!(peer.poll(), None);
+    peer.handle_packet(&request(3, 0, b"message_4")).unwrap();
+    assert_eq!(peer.poll(), Some(Action::Received(b"message_4".to_vec())));
+}
+
 #[test]
 fn what_a_peer_refuses() {
     let profile = Profile::new(64).unwrap();

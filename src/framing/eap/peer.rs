@@ -10,14 +10,16 @@ use crate::{
 
 /// The device's end of the envelope.
 ///
-/// Holds the server's message, its own, and two packets: at most twice [`MAX_MESSAGE`](crate::wire::MAX_MESSAGE) and twice
-/// a packet, and what the caller has not polled yet.
+/// Holds the server's message, its own, and three packets: at most twice [`MAX_MESSAGE`](crate::wire::MAX_MESSAGE) and three
+/// times a packet, and what the caller has not polled yet.
 #[derive(Debug)]
 pub struct Peer {
     profile: Profile,
     state: PeerState,
     /// The last request that was taken in, to know it again.
     heard: Vec<u8>,
+    /// The request that began the server's last message: come late, it must not be taken for the beginning of the next one.
+    began: Vec<u8>,
     /// What was answered; empty while the answer is the caller's to give.
     said: Vec<u8>,
     /// Of the last request.
@@ -46,6 +48,7 @@ impl Peer {
             profile,
             state: PeerState::AwaitStart,
             heard: Vec::new(),
+            began: Vec::new(),
             said: Vec::new(),
             identifier: 0,
             incoming: Incoming::new(),
@@ -107,7 +110,14 @@ impl Peer {
                 return Err(Misbehaved::UnexpectedMessage.into());
             }
             PeerState::Listening => {
+                let begins = !self.incoming.is_under_way();
+                if begins && self.began == bytes {
+                    return Err(Fragment::Stale.into());
+                }
                 let whole = self.incoming.accept(body)?;
+                if begins {
+                    self.began = bytes.to_vec();
+                }
                 self.hear(identifier, bytes);
                 match whole {
                     Some(message) => {

@@ -180,6 +180,8 @@ fn packets_read_strictly() {
     for flags in [0x0d, 0x0e, 0x0f] {
         assert_eq!(read(&request(1, flags, &[0; 20])), Err(Malformed::OutOfRange));
     }
+    // Several fragments of nothing.
+    assert_eq!(read(&request(1, 0x0a, b"\0\0x")), Err(Malformed::OutOfRange));
     // A length without more to come; a Start with anything in it, or from a peer.
     for flags in [0x01, 0x02, 0x03, 0x04] {
         assert_eq!(read(&request(1, flags, &[0; 20])), Err(Malformed::OutOfRange));

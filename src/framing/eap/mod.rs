@@ -206,8 +206,8 @@ impl<'a> Body<'a> {
         }
         let (total, data) = rest.split_at_checked(len).ok_or(Malformed::Truncated)?;
         let total = total.iter().fold(0_u32, |total, byte| total << 8 | u32::from(*byte));
-        // §3.1.6: a length only in the first of several fragments. A Start has nothing but its flag.
-        if len > 0 && !more || start && (more || !data.is_empty()) {
+        // §3.1.6: a length only in the first of several fragments, which are not of nothing. A Start has nothing but its flag.
+        if len > 0 && (!more || total == 0) || start && (more || !data.is_empty()) {
             return Err(Malformed::OutOfRange);
         }
         Ok(Self { start, more, total: (len > 0).then_some(total), data })

@@ -42,8 +42,8 @@ pub(super) trait Ends {
 
     fn is_over(&self) -> bool;
 
-    /// Whether this packet, which was taken in while those were due, is one that an end has said: no guess, whoever brings it.
-    fn is_known(said: &[Packet], due: &[Packet], packet: &Packet) -> bool;
+    /// Whether this packet, which was taken in, is one that an end has said: no guess, whoever brings it.
+    fn is_known(said: &[Packet], packet: &Packet) -> bool;
 
     /// A packet of the stranger's making.
     fn made_up(input: &mut Input<'_>) -> Packet;
@@ -110,7 +110,7 @@ impl<E: Ends> Between<E> {
     }
 
     fn stranger(&mut self, packet: Packet) {
-        let known = E::is_known(&self.said, &self.due, &packet);
+        let known = E::is_known(&self.said, &packet);
         let taken = self.deliver(&packet);
         self.guessed |= taken && !known;
     }

@@ -145,8 +145,8 @@ impl Ends for Conversation {
     }
 
     /// An old request may be a new one's twin, one round of identifiers later or out of order: the lower layer's to keep.
-    fn is_known(said: &[Packet], due: &[Packet], packet: &Packet) -> bool {
-        said.last() == Some(packet) && due.iter().all(|due| due == packet)
+    fn is_known(said: &[Packet], packet: &Packet) -> bool {
+        said.last().is_some_and(|said| said == packet)
     }
 
     /// A request or a response of this method, of any flags; or Success, or Failure.

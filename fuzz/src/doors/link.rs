@@ -93,7 +93,7 @@ impl Ends for Pair {
     }
 
     /// Whatever was said before is no guess, to whom it was said.
-    fn is_known(said: &[Packet], _: &[Packet], packet: &Packet) -> bool {
+    fn is_known(said: &[Packet], packet: &Packet) -> bool {
         said.iter().any(|said| said.bytes == packet.bytes)
     }
 

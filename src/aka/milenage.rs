@@ -34,7 +34,7 @@ use super::{AMF_RESYNC, AlgorithmSet, Amf, Keys, Sqn, xor};
 use crate::{
     crypto::{
         Secret,
-        sweep::{BLOCKS, swept},
+        sweep::{BLOCK, swept},
     },
     error::Misuse,
 };
@@ -43,7 +43,7 @@ use crate::{
 /// and one subscriber's K has a part of everybody's secret.
 pub fn opc(k: &Secret<16>, op: &Secret<16>) -> Secret<16> {
     let mut opc = Secret::zeroed();
-    swept::<BLOCKS, _>(|| {
+    swept::<BLOCK, _>(|| {
         Aes128Enc::new(k.bytes().into()).encrypt_block_b2b(op.bytes().into(), opc.bytes_mut().into());
     });
     xor_into(opc.bytes_mut(), op.bytes());
@@ -107,7 +107,7 @@ impl Milenage {
         let mut own = Self(Box::new(Inner { k: [0; 16], opc: [0; 16], masks: [[0; 16]; 5], r: [0; 5], res_len: 8 }));
         own.0.k.copy_from_slice(k.bytes());
         own.0.opc.copy_from_slice(opc.bytes());
-        swept::<BLOCKS, _>(|| own.0.set_constants(&Constants::STANDARD));
+        swept::<BLOCK, _>(|| own.0.set_constants(&Constants::STANDARD));
         own
     }
 

@@ -2,37 +2,40 @@
 //! are no more. No library wipes them all, and none could: where a value is spilled or moved is the compiler's business.
 //!
 //! So whatever computes on secrets outside of [`Secret`](super::Secret)s does that in a frame of its own, and the stack below is
-//! overwritten afterwards. Without `unsafe`: by a function whose frame is one array, called from the same place.
+//! overwritten afterwards.
 
-use zeroize::Zeroize;
+use zeroize::zeroize_stack;
 
-/// Words for hashes and HKDF.
-pub(crate) const HASHES: usize = words(3, 1);
+/// Bytes for hashes and HKDF.
+pub(crate) const HASHES: usize = bytes(2, 1);
 
-/// Words for single blocks of AES.
-pub(crate) const BLOCKS: usize = words(8, 1);
+/// Bytes for one block of AES.
+pub(crate) const BLOCK: usize = bytes(3, 1);
 
-/// Words for ciphers.
-pub(crate) const CIPHERS: usize = words(11, 2);
+/// Bytes for several blocks of AES side by side, as in a vector.
+pub(crate) const BLOCKS: usize = bytes(6, 1);
 
-/// Words for operations with points.
+/// Bytes for ciphers.
+pub(crate) const CIPHERS: usize = bytes(11, 2);
+
+/// Bytes for operations with points.
 #[cfg(feature = "rustcrypto")]
-pub(crate) const POINTS: usize = words(12, 4);
+pub(crate) const POINTS: usize = bytes(12, 4);
 
 /// What a large machine and a small one have overwritten, in kilobytes: about what the operation itself takes on the first
 /// (`tests/memory` says how much that is, and that it is enough), and less than that on the second, whose stack may be just
 /// large enough. Unoptimised code takes several times as much.
-const fn words(large: usize, small: usize) -> usize {
+const fn bytes(large: usize, small: usize) -> usize {
     let kilobytes = if cfg!(target_pointer_width = "64") { large } else { small };
     let unoptimised = if cfg!(debug_assertions) { 4 } else { 1 };
-    kilobytes.saturating_mul(128).saturating_mul(unoptimised)
+    kilobytes.saturating_mul(1024).saturating_mul(unoptimised)
 }
 
-/// Runs `work`, and overwrites the stack that it used, `WORDS` words of it.
+/// Runs `work`, and overwrites the stack that it used, `BYTES` bytes of it.
 #[inline(never)]
-pub(crate) fn swept<const WORDS: usize, T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn swept<const BYTES: usize, T>(work: impl FnOnce() -> T) -> T {
     let result = below(work);
-    overwrite::<WORDS>();
+    zeroize_stack::<BYTES>();
     result
 }
 
@@ -40,10 +43,4 @@ pub(crate) fn swept<const WORDS: usize, T>(work: impl FnOnce() -> T) -> T {
 #[inline(never)]
 fn below<T>(work: impl FnOnce() -> T) -> T {
     work()
-}
-
-#[inline(never)]
-fn overwrite<const WORDS: usize>() {
-    let mut frame = [0_u64; WORDS];
-    frame.zeroize();
 }

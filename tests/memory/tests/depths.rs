@@ -4,13 +4,13 @@
 use std::{hint::black_box, time::Instant};
 
 use remote_provisioning::{
-    aka::{Milenage, Sqn, vector},
+    aka::{Milenage, Sqn, SqnArray, authenticate, milenage, sqn::Profile, vector},
     crypto::{Aead, Crypto, Group, Secret, rustcrypto::RustCrypto},
     sim::{IDENTITY, SeededRng, identities},
     store::{KeyStore, memory::MemoryKeyStore},
 };
 use remote_provisioning_memory::{heap, stack::painted};
-use zeroize::Zeroize;
+use zeroize::zeroize_stack;
 
 #[global_allocator]
 static ALLOCATOR: heap::Watching = heap::Watching;
@@ -26,17 +26,13 @@ fn show<T>(what: &str, mut work: impl FnMut() -> T) -> T {
     result
 }
 
-#[inline(never)]
-fn overwrite<const WORDS: usize>() {
-    black_box([0_u64; WORDS]).zeroize();
-}
-
 #[test]
 fn depths() {
-    show("overwriting 3 KB", overwrite::<384>);
-    show("overwriting 8 KB", overwrite::<1024>);
-    show("overwriting 11 KB", overwrite::<1408>);
-    show("overwriting 12 KB", overwrite::<1536>);
+    show("overwriting 2 KB", zeroize_stack::<2048>);
+    show("overwriting 3 KB", zeroize_stack::<3072>);
+    show("overwriting 6 KB", zeroize_stack::<6144>);
+    show("overwriting 11 KB", zeroize_stack::<11264>);
+    show("overwriting 12 KB", zeroize_stack::<12288>);
     show("sha256", || RustCrypto.sha256(&[b"x"]));
     let mut prk = Secret::zeroed();
     show("extract", || RustCrypto.hkdf_extract(b"salt", b"ikm", &mut prk));
@@ -67,5 +63,7 @@ fn depths() {
     show("verify", || RustCrypto.verify(&public, b"message", &signature).unwrap());
     let secret = || Secret::from_slice(&[0x42; 16]).unwrap();
     let set = show("Milenage::new", || Milenage::new(&secret(), &secret()));
-    show("vector", || vector(&set, &[7; 16], Sqn::from_bytes([0, 0, 0, 0, 1, 0]), [0x80, 0]));
+    show("OPc", || milenage::opc(&secret(), &secret()));
+    let vector = show("vector", || vector(&set, &[7; 16], Sqn::from_bytes([0, 0, 0, 0, 1, 0]), [0x80, 0]));
+    show("USIM", || authenticate(&set, &mut SqnArray::new(Profile::default()), &vector.challenge));
 }

@@ -28,6 +28,27 @@ pub enum Kind {
     Simple,
 }
 
+impl Kind {
+    /// Of the item that begins with this byte (RFC 8949 §3.1).
+    const fn of(first: u8) -> Self {
+        match first >> 5 {
+            0 => Self::Unsigned,
+            1 => Self::Negative,
+            2 => Self::Bytes,
+            3 => Self::Text,
+            4 => Self::Array,
+            5 => Self::Map,
+            6 => Self::Tag,
+            _ => Self::Simple,
+        }
+    }
+}
+
+/// Simple values that are read (RFC 8949 §3.3).
+const FALSE: u64 = 20;
+const TRUE: u64 = 21;
+const NULL: u64 = 22;
+
 /// Reads a sequence of items from borrowed bytes.
 #[derive(Clone)]
 pub struct Reader<'a> {
@@ -39,20 +60,6 @@ impl fmt::Debug for Reader<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Reader({} bytes left)", self.rest.len())
     }
-}
-
-/// A head whose shortness and definiteness have been checked.
-#[derive(Clone, Copy)]
-enum Head {
-    Unsigned(u64),
-    Negative(u64),
-    Bytes(usize),
-    Text(usize),
-    Array(usize),
-    Map(usize),
-    Tag(u64),
-    Bool(bool),
-    Null,
 }
 
 impl<'a> Reader<'a> {
@@ -92,77 +99,58 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed::Truncated`] at the end of the input.
     pub fn peek(&self) -> Result<Kind, Malformed> {
-        let first = *self.rest.first().ok_or(Malformed::Truncated)?;
-        Ok(match first >> 5 {
-            0 => Kind::Unsigned,
-            1 => Kind::Negative,
-            2 => Kind::Bytes,
-            3 => Kind::Text,
-            4 => Kind::Array,
-            5 => Kind::Map,
-            6 => Kind::Tag,
-            _ => Kind::Simple,
-        })
+        self.rest.first().map(|first| Kind::of(*first)).ok_or(Malformed::Truncated)
     }
 
-    fn head(&mut self) -> Result<Head, Malformed> {
-        let (&first, after) = self.rest.split_first().ok_or(Malformed::Truncated)?;
-        let (kind, info) = (first >> 5, first & 0x1f);
-        // RFC 8949 §3: the argument is in the first byte, or in 1, 2, 4 or 8 bytes after it.
-        let len = match info {
-            0..24 => 0,
-            24 => 1,
-            25 => 2,
-            26 => 4,
-            27 => 8,
-            31 if matches!(kind, 2..=5 | SIMPLE) => return Err(Malformed::Indefinite),
-            _ => return Err(Malformed::Syntax),
-        };
-        let (bytes, rest) = after.split_at_checked(len).ok_or(Malformed::Truncated)?;
-        let argument = match len {
-            0 => info.into(),
-            _ => bytes.iter().fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte)),
-        };
-        if kind == SIMPLE {
-            return match (info, argument) {
-                (20 | 21, _) => {
-                    self.rest = rest;
-                    Ok(Head::Bool(info == 21))
-                }
-                (22, _) => {
-                    self.rest = rest;
-                    Ok(Head::Null)
-                }
-                // §3.3: below 32, the two-byte form is not CBOR at all.
-                (24, 0..32) => Err(Malformed::Syntax),
-                _ => Err(Malformed::Forbidden),
-            };
+    /// A head of any type, and its argument.
+    fn head(&mut self) -> Result<(Kind, u64), Malformed> {
+        let kind = self.peek()?;
+        Ok((kind, self.argument(kind)?))
+    }
+
+    /// The argument of a head of this type; what is simple has its value for one.
+    #[inline]
+    fn argument(&mut self, kind: Kind) -> Result<u64, Malformed> {
+        match self.rest {
+            // Nearly all heads are one byte.
+            [first, rest @ ..] if Kind::of(*first) == kind && first & 0x1f < 24 && kind != Kind::Simple => {
+                self.rest = rest;
+                Ok(u64::from(first & 0x1f))
+            }
+            _ => self.any_argument(kind),
         }
-        if len.saturating_add(1) != head_len(argument) {
-            return Err(Malformed::NotShortest);
+    }
+
+    #[inline(never)]
+    fn any_argument(&mut self, kind: Kind) -> Result<u64, Malformed> {
+        match self.rest.split_first() {
+            Some((first, after)) if Kind::of(*first) == kind => {
+                let (argument, rest) = argument(kind, first & 0x1f, after)?;
+                self.rest = rest;
+                Ok(argument)
+            }
+            _ => Err(self.unexpected()),
         }
+    }
+
+    /// What is wrong with the next item, which was to be another.
+    #[cold]
+    #[inline(never)]
+    fn unexpected(&self) -> Malformed {
+        self.clone().head().err().unwrap_or(Malformed::WrongType)
+    }
+
+    /// A number of items, of at least `bytes` bytes each: never more than can be there, so it is safe to loop over or to
+    /// reserve for.
+    fn count(&self, items: u64, bytes: usize) -> Result<usize, Malformed> {
+        let fit = self.rest.len().checked_div(bytes).unwrap_or(0);
+        usize::try_from(items).ok().filter(|items| *items <= fit).ok_or(Malformed::Truncated)
+    }
+
+    #[inline]
+    fn take(&mut self, len: u64) -> Result<&'a [u8], Malformed> {
         // A length above what this machine can address is above what is there.
-        let length = || usize::try_from(argument).map_err(|_| Malformed::Truncated);
-        let head = match kind {
-            0 => Head::Unsigned(argument),
-            1 => Head::Negative(argument),
-            2 => Head::Bytes(length()?),
-            3 => Head::Text(length()?),
-            4 => Head::Array(length()?),
-            5 => Head::Map(length()?),
-            _ => Head::Tag(argument),
-        };
-        self.rest = rest;
-        // Each item takes a byte at least, so a count that gets past here is safe to loop over or to reserve for.
-        let fits = match head {
-            Head::Array(items) => items <= self.rest.len(),
-            Head::Map(pairs) => pairs <= self.rest.len() / 2,
-            _ => true,
-        };
-        if fits { Ok(head) } else { Err(Malformed::Truncated) }
-    }
-
-    fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
+        let len = usize::try_from(len).map_err(|_| Malformed::Truncated)?;
         let (taken, rest) = self.rest.split_at_checked(len).ok_or(Malformed::Truncated)?;
         self.rest = rest;
         Ok(taken)
@@ -173,10 +161,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed`], like every method of this type.
     pub fn unsigned(&mut self) -> Result<u64, Malformed> {
-        match self.head()? {
-            Head::Unsigned(n) => Ok(n),
-            _ => Err(Malformed::WrongType),
-        }
+        self.argument(Kind::Unsigned)
     }
 
     /// An integer of either sign.
@@ -184,11 +169,11 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed::OutOfRange`] outside of `i64`.
     pub fn integer(&mut self) -> Result<i64, Malformed> {
-        match self.head()? {
-            Head::Unsigned(n) => i64::try_from(n).map_err(|_| Malformed::OutOfRange),
+        let number = |argument| i64::try_from(argument).map_err(|_| Malformed::OutOfRange);
+        match self.peek()? {
             // CBOR's -1 - n is the bitwise complement of n.
-            Head::Negative(n) => i64::try_from(n).map(|n| !n).map_err(|_| Malformed::OutOfRange),
-            _ => Err(Malformed::WrongType),
+            Kind::Negative => self.argument(Kind::Negative).and_then(number).map(|n| !n),
+            _ => self.argument(Kind::Unsigned).and_then(number),
         }
     }
 
@@ -197,17 +182,26 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed`].
     pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
-        match self.head()? {
-            Head::Bytes(len) => self.take(len),
-            _ => Err(Malformed::WrongType),
-        }
+        let len = self.argument(Kind::Bytes)?;
+        self.take(len)
     }
 
     /// A byte string of `N` bytes.
     ///
     /// # Errors
     /// [`Malformed::WrongLength`] if it has another length.
+    #[inline]
     pub fn bytes_exact<const N: usize>(&mut self) -> Result<&'a [u8; N], Malformed> {
+        // Their head is known, and what has another is wrong.
+        let after = match u8::try_from(N) {
+            Ok(len @ 0..24) => self.rest.strip_prefix(&[0x40 | len]),
+            Ok(len) => self.rest.strip_prefix(&[0x58, len]),
+            Err(_) => None,
+        };
+        if let Some((bytes, rest)) = after.and_then(<[u8]>::split_first_chunk) {
+            self.rest = rest;
+            return Ok(bytes);
+        }
         self.bytes()?.try_into().map_err(|_| Malformed::WrongLength)
     }
 
@@ -225,10 +219,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed::Text`] if it is not UTF-8.
     pub fn text(&mut self) -> Result<&'a str, Malformed> {
-        match self.head()? {
-            Head::Text(len) => core::str::from_utf8(self.take(len)?).map_err(|_| Malformed::Text),
-            _ => Err(Malformed::WrongType),
-        }
+        let len = self.argument(Kind::Text)?;
+        core::str::from_utf8(self.take(len)?).map_err(|_| Malformed::Text)
     }
 
     /// `true` or `false`.
@@ -237,7 +229,8 @@ impl<'a> Reader<'a> {
     /// [`Malformed`].
     pub fn boolean(&mut self) -> Result<bool, Malformed> {
         match self.head()? {
-            Head::Bool(value) => Ok(value),
+            (Kind::Simple, FALSE) => Ok(false),
+            (Kind::Simple, TRUE) => Ok(true),
             _ => Err(Malformed::WrongType),
         }
     }
@@ -262,10 +255,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed`].
     pub fn array(&mut self) -> Result<usize, Malformed> {
-        match self.head()? {
-            Head::Array(len) => Ok(len),
-            _ => Err(Malformed::WrongType),
-        }
+        let items = self.argument(Kind::Array)?;
+        self.count(items, 1)
     }
 
     /// The head of an array of exactly `len` items.
@@ -281,19 +272,13 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed::Forbidden`] for any other tag.
     pub fn tag(&mut self, tag: u64) -> Result<(), Malformed> {
-        match self.head()? {
-            Head::Tag(found) if found == tag => Ok(()),
-            Head::Tag(_) => Err(Malformed::Forbidden),
-            _ => Err(Malformed::WrongType),
-        }
+        if self.argument(Kind::Tag)? == tag { Ok(()) } else { Err(Malformed::Forbidden) }
     }
 
     /// The head of a map, for a caller that reads keys and values by itself.
     pub(super) fn map_len(&mut self) -> Result<usize, Malformed> {
-        match self.head()? {
-            Head::Map(len) => Ok(len),
-            _ => Err(Malformed::WrongType),
-        }
+        let pairs = self.argument(Kind::Map)?;
+        self.count(pairs, 2)
     }
 
     /// The head of a map whose keys are integers within `i64`; read its keys in ascending order (0, 1, …, -1, -2, …), then end it.
@@ -302,7 +287,7 @@ impl<'a> Reader<'a> {
     /// [`Malformed`].
     pub fn map(&mut self) -> Result<MapReader<'_, 'a>, Malformed> {
         let left = self.map_len()?;
-        Ok(MapReader { reader: self, left, last: None, waiting: None })
+        Ok(MapReader { reader: self, left, last: None })
     }
 
     /// One item of any type, checked like everything else, as the bytes it came in.
@@ -329,24 +314,24 @@ impl<'a> Reader<'a> {
         let mut open: ArrayVec<Open<'a>, MAX_DEPTH> = ArrayVec::new();
         loop {
             let start = self.rest;
-            let head = self.head()?;
-            let inner = match head {
-                Head::Bytes(len) => self.take(len).map(|_| None)?,
-                Head::Text(len) => {
-                    core::str::from_utf8(self.take(len)?).map_err(|_| Malformed::Text)?;
+            let (kind, argument) = self.head()?;
+            let inner = match kind {
+                Kind::Bytes => self.take(argument).map(|_| None)?,
+                Kind::Text => {
+                    core::str::from_utf8(self.take(argument)?).map_err(|_| Malformed::Text)?;
                     None
                 }
-                Head::Array(left) => Some(Open { left, keys: None }),
+                Kind::Array => Some(Open { left: self.count(argument, 1)?, keys: None }),
                 // An odd number of items to come means that the next one is a value.
-                Head::Map(pairs) => Some(Open { left: pairs.saturating_mul(2), keys: Some(&[]) }),
-                Head::Tag(_) if !foreign => return Err(Malformed::Forbidden),
-                Head::Tag(_) | Head::Unsigned(_) | Head::Negative(_) | Head::Bool(_) | Head::Null => None,
+                Kind::Map => Some(Open { left: self.count(argument, 2)?.saturating_mul(2), keys: Some(&[]) }),
+                Kind::Tag if !foreign => return Err(Malformed::Forbidden),
+                Kind::Tag | Kind::Unsigned | Kind::Negative | Kind::Simple => None,
             };
             if let Some(Open { left, keys: Some(last) }) = open.last_mut()
                 && left.is_multiple_of(2)
             {
                 // Keys of every map in this protocol family are integers or strings: one head, no nesting.
-                if !matches!(head, Head::Unsigned(_) | Head::Negative(_) | Head::Bytes(_) | Head::Text(_)) {
+                if !matches!(kind, Kind::Unsigned | Kind::Negative | Kind::Bytes | Kind::Text) {
                     return Err(Malformed::WrongType);
                 }
                 let used = start.len().saturating_sub(self.rest.len());
@@ -357,7 +342,7 @@ impl<'a> Reader<'a> {
                 *last = key;
             }
             // A tag and its content are one item, and the next turn reads the content.
-            if matches!(head, Head::Tag(_)) {
+            if kind == Kind::Tag {
                 continue;
             }
             if let Some(inner) = inner {
@@ -380,18 +365,33 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Major type 7: simple values, floating-point numbers and the break.
-const SIMPLE: u8 = 7;
-
-/// Bytes of the shortest head with this argument (RFC 8949 §3).
-const fn head_len(argument: u64) -> usize {
-    match argument {
-        0..=23 => 1,
-        24..=0xff => 2,
-        0x100..=0xffff => 3,
-        0x1_0000..=0xffff_ffff => 5,
-        _ => 9,
+/// The argument of a head in its shortest form (RFC 8949 §3), or a simple value, and what comes after it.
+#[inline]
+fn argument(kind: Kind, info: u8, after: &[u8]) -> Result<(u64, &[u8]), Malformed> {
+    let ((argument, rest), least) = match info {
+        0..24 => ((info.into(), after), 0),
+        24 => (number::<1>(after)?, 24),
+        25 => (number::<2>(after)?, 0x100),
+        26 => (number::<4>(after)?, 0x1_0000),
+        27 => (number::<8>(after)?, 0x1_0000_0000),
+        31 if !matches!(kind, Kind::Unsigned | Kind::Negative | Kind::Tag) => return Err(Malformed::Indefinite),
+        _ => return Err(Malformed::Syntax),
+    };
+    match kind {
+        Kind::Simple if !matches!(argument, FALSE..=NULL) || least > 0 => Err(match info {
+            // §3.3: below 32, the two-byte form is not CBOR at all.
+            24 if argument < 32 => Malformed::Syntax,
+            _ => Malformed::Forbidden,
+        }),
+        _ if argument < least => Err(Malformed::NotShortest),
+        _ => Ok((argument, rest)),
     }
+}
+
+/// A number of `N` bytes, most significant first.
+fn number<const N: usize>(bytes: &[u8]) -> Result<(u64, &[u8]), Malformed> {
+    let (number, rest) = bytes.split_first_chunk::<N>().ok_or(Malformed::Truncated)?;
+    Ok((number.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)), rest))
 }
 
 /// Reads a map with integer keys, in ascending order.
@@ -399,9 +399,8 @@ const fn head_len(argument: u64) -> usize {
 pub struct MapReader<'r, 'a> {
     reader: &'r mut Reader<'a>,
     left: usize,
-    last: Option<i64>,
-    /// A key that has been read but not yet asked for.
-    waiting: Option<i64>,
+    /// Rank of the last key.
+    last: Option<u64>,
 }
 
 /// Deterministic order of integer keys: non-negative ones upwards, then negative ones away from zero.
@@ -423,25 +422,28 @@ pub(crate) const fn ascending(mut keys: &[i64]) -> bool {
 }
 
 impl<'a> MapReader<'_, 'a> {
-    fn next_key(&mut self) -> Result<Option<i64>, Malformed> {
-        if self.waiting.is_none() && self.left > 0 {
-            let key = self.reader.integer()?;
-            if self.last.is_some_and(|last| rank(last) >= rank(key)) {
-                return Err(Malformed::KeyOrder);
-            }
-            self.left = self.left.saturating_sub(1);
-            self.last = Some(key);
-            self.waiting = Some(key);
+    /// Reads the next key, unless its rank is above this one.
+    fn next_key(&mut self, up_to: u64) -> Result<Option<i64>, Malformed> {
+        if self.left == 0 {
+            return Ok(None);
         }
-        Ok(self.waiting)
+        let mut after = self.reader.clone();
+        let key = after.integer()?;
+        let rank = rank(key);
+        if self.last.is_some_and(|last| last >= rank) {
+            return Err(Malformed::KeyOrder);
+        }
+        if rank > up_to {
+            return Ok(None);
+        }
+        *self.reader = after;
+        self.left = self.left.saturating_sub(1);
+        self.last = Some(rank);
+        Ok(Some(key))
     }
 
     fn skip_unknown(&mut self, key: i64) -> Result<(), Malformed> {
-        if key < 0 {
-            return Err(Malformed::UnknownCriticalKey);
-        }
-        self.waiting = None;
-        self.reader.raw().map(|_| ())
+        if key < 0 { Err(Malformed::UnknownCriticalKey) } else { self.reader.raw().map(|_| ()) }
     }
 
     /// The reader at the value of `key`, or `None` if the map does not have it. Ask in ascending order.
@@ -449,13 +451,9 @@ impl<'a> MapReader<'_, 'a> {
     /// # Errors
     /// [`Malformed::UnknownCriticalKey`] for a negative key before it; unknown others are skipped.
     pub fn find(&mut self, key: i64) -> Result<Option<&mut Reader<'a>>, Malformed> {
-        while let Some(found) = self.next_key()? {
+        while let Some(found) = self.next_key(rank(key))? {
             if found == key {
-                self.waiting = None;
                 return Ok(Some(self.reader));
-            }
-            if rank(found) > rank(key) {
-                break;
             }
             self.skip_unknown(found)?;
         }
@@ -482,7 +480,7 @@ impl<'a> MapReader<'_, 'a> {
     /// # Errors
     /// [`Malformed::UnknownCriticalKey`] for a negative key that nobody asked for.
     pub fn end(mut self) -> Result<(), Malformed> {
-        while let Some(key) = self.next_key()? {
+        while let Some(key) = self.next_key(u64::MAX)? {
             self.skip_unknown(key)?;
         }
         Ok(())

@@ -6,39 +6,56 @@ use core::fmt;
 /// Encodes whatever `write` writes, for CBOR sequences. `write` runs twice: once to measure, once to fill.
 pub fn encode_with(write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
     let mut out = Vec::with_capacity(len_of(&write));
-    write(&mut Writer { out: Some(&mut out), len: 0 });
+    write(&mut Writer(To::Buffer(&mut out)));
     out
 }
 
 /// How many bytes `write` writes.
 pub(crate) fn len_of(write: impl Fn(&mut Writer<'_>)) -> usize {
-    let mut measure = Writer { out: None, len: 0 };
+    let mut measure = Writer(To::Nowhere(0));
     write(&mut measure);
-    measure.len
+    measure.len()
 }
 
 /// Appends items, or only counts their bytes.
-pub struct Writer<'b> {
-    out: Option<&'b mut Vec<u8>>,
-    len: usize,
+pub struct Writer<'b>(To<'b>);
+
+enum To<'b> {
+    Buffer(&'b mut Vec<u8>),
+    /// So many bytes.
+    Nowhere(usize),
 }
 
 /// Tells how much was written and nothing of what it is: packages are written with this before they are sealed.
 impl fmt::Debug for Writer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Writer({} bytes written)", self.len)
+        write!(f, "Writer({} bytes written)", self.len())
     }
 }
 
 impl Writer<'_> {
+    fn len(&self) -> usize {
+        match &self.0 {
+            To::Buffer(out) => out.len(),
+            To::Nowhere(len) => *len,
+        }
+    }
+
     /// The shortest head of this major type with this argument (RFC 8949 §3).
+    #[inline]
     fn head(&mut self, kind: u8, argument: u64) {
+        match u8::try_from(argument) {
+            // Nearly all heads are one byte.
+            Ok(small @ 0..24) => self.encoded(&[kind << 5 | small]),
+            _ => self.long_head(kind << 5, argument),
+        }
+    }
+
+    fn long_head(&mut self, kind: u8, argument: u64) {
         let bytes = argument.to_be_bytes();
         let [.., b4, b5, b6, b7] = bytes;
-        let kind = kind << 5;
         match argument {
-            0..24 => self.encoded(&[kind | b7]),
-            24..=0xff => self.encoded(&[kind | 24, b7]),
+            ..=0xff => self.encoded(&[kind | 24, b7]),
             0x100..=0xffff => self.encoded(&[kind | 25, b6, b7]),
             0x1_0000..=0xffff_ffff => self.encoded(&[kind | 26, b4, b5, b6, b7]),
             _ => {
@@ -49,20 +66,23 @@ impl Writer<'_> {
     }
 
     /// A head whose argument is a length or a count.
+    #[inline]
     fn sized(&mut self, kind: u8, len: usize) {
         // `usize` has at most 64 bits.
         self.head(kind, u64::try_from(len).unwrap_or(u64::MAX));
     }
 
     /// Bytes that are already encoded.
+    #[inline]
     pub fn encoded(&mut self, bytes: &[u8]) {
-        self.len = self.len.saturating_add(bytes.len());
-        if let Some(out) = &mut self.out {
-            out.extend_from_slice(bytes);
+        match &mut self.0 {
+            To::Buffer(out) => out.extend_from_slice(bytes),
+            To::Nowhere(len) => *len = len.saturating_add(bytes.len()),
         }
     }
 
     /// An unsigned integer.
+    #[inline]
     pub fn unsigned(&mut self, value: u64) {
         self.head(0, value);
     }
@@ -76,6 +96,7 @@ impl Writer<'_> {
     }
 
     /// A byte string.
+    #[inline]
     pub fn bytes(&mut self, value: &[u8]) {
         self.sized(2, value.len());
         self.encoded(value);
@@ -117,9 +138,9 @@ impl Writer<'_> {
         let len = len_of(&write);
         self.sized(2, len);
         // Counting need not run `write` again; otherwise each level of wrapping would double the work.
-        match self.out {
-            Some(_) => write(self),
-            None => self.len = self.len.saturating_add(len),
+        match &mut self.0 {
+            To::Buffer(_) => write(self),
+            To::Nowhere(counted) => *counted = counted.saturating_add(len),
         }
     }
 }

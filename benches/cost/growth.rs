@@ -106,12 +106,14 @@ fn plot(lines: &[Line], file: &Path) -> Result<(), Box<dyn std::error::Error>> {
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)
         .margin(12)
+        .margin_right(36)
         .x_label_area_size(40)
         .y_label_area_size(50)
         .build_cartesian_2d((1_f64..100_000.0).log_scale(), 0_f64..2.0)?;
     chart
         .configure_mesh()
         .disable_x_mesh()
+        .max_light_lines(1)
         .x_desc("sessions that are live, or entries of a line")
         .y_desc("cost of one, as times the first")
         .x_label_formatter(&|number| format!("{number:.0}"))
@@ -125,7 +127,12 @@ fn plot(lines: &[Line], file: &Path) -> Result<(), Box<dyn std::error::Error>> {
             .label(format!("{name}: {first:.0} at 1, {:.0} at {}", last.1, last.0))
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
     }
-    chart.configure_series_labels().background_style(WHITE).border_style(BLACK.mix(0.3)).draw()?;
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::LowerRight)
+        .background_style(WHITE)
+        .border_style(BLACK.mix(0.3))
+        .draw()?;
     area.present()?;
     Ok(())
 }

@@ -129,8 +129,9 @@ mod tests {
         assert_eq!(refused(b"\xa1\x40\x00"), Some(Malformed::WrongType), "a byte string for a key");
         assert_eq!(refused(b"\xa1\x02\x00\x00"), Some(Malformed::TrailingBytes));
         assert_eq!(refused(b"\xa1\x02\x81\x81\x81\x81\x81\x81\x81\x81\x81\x00"), Some(Malformed::TooDeep));
-        let tags = [b"\xa1\x02".as_slice(), &[0xc1; 4000], b"\x00"].concat();
-        assert_eq!(refused(&tags), None, "no recursion");
+        let tags = |count| refused(&[b"\xa1\x02".as_slice(), &alloc::vec![0xc1; count], b"\x00"].concat());
+        assert_eq!((tags(8), tags(9), tags(4000)), (None, Some(Malformed::TooDeep), Some(Malformed::TooDeep)));
+        assert_eq!(refused(b"\xa1\x02\x82\xc1\xc1\xc1\xc1\xc1\x00\xc1\xc1\xc1\xc1\xc1\x00"), None, "each by itself");
         assert_eq!(refused(b"\xa1\x02\xa1\xc1\x00\x00"), Some(Malformed::WrongType), "a tagged key");
         let mut many = alloc::vec![0xb8, 33];
         many.extend((0..24).flat_map(|key| [key, 0]));

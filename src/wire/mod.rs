@@ -42,7 +42,7 @@ pub use writer::{Writer, encode_with};
 /// Longest message, in bytes: four EAP fragments, and the limit of reassembly.
 pub const MAX_MESSAGE: usize = 4096;
 
-/// Deepest nesting of arrays and maps in an item that is skipped or kept raw.
+/// Deepest nesting of arrays and maps in an item that is skipped or kept raw, and most tags on one item.
 pub const MAX_DEPTH: usize = 8;
 
 /// A value with exactly one encoding. `read` accepts that encoding and nothing else.

@@ -312,6 +312,7 @@ impl<'a> Reader<'a> {
         }
         let item = self.rest;
         let mut open: ArrayVec<Open<'a>, MAX_DEPTH> = ArrayVec::new();
+        let mut tags = 0_usize;
         loop {
             let start = self.rest;
             let (kind, argument) = self.head()?;
@@ -343,8 +344,13 @@ impl<'a> Reader<'a> {
             }
             // A tag and its content are one item, and the next turn reads the content.
             if kind == Kind::Tag {
+                tags = tags.saturating_add(1);
+                if tags > MAX_DEPTH {
+                    return Err(Malformed::TooDeep);
+                }
                 continue;
             }
+            tags = 0;
             if let Some(inner) = inner {
                 open.try_push(inner).map_err(|_| Malformed::TooDeep)?;
             } else if let Some(parent) = open.last_mut() {

@@ -499,6 +499,7 @@ fn malformed_mobile_identities_are_refused_each_with_its_reason() {
 fn identities_know_their_limits() {
     let long = |len: usize| format!("{}@example.com", "a".repeat(len - 12));
     let longest: Nai = long(Nai::MAX_LEN).parse().unwrap();
+    assert_eq!(longest.to_string(), long(Nai::MAX_LEN));
     assert_eq!(long(Nai::MAX_LEN + 1).parse::<Nai>(), Err(Malformed::TooLong));
     for group in GROUPS {
         let (suci, home) = concealed(group, &Identity::Nai(longest.clone()));

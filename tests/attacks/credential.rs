@@ -151,6 +151,8 @@ fn attack_48_database_of_keys_stolen() {
         let bytes = entry.to_cbor().unwrap();
         assert!(!contains(&bytes, &k) && !contains(&bytes, &opc));
         if let What::Offered(offered) = &entry.what {
+            // Which values are still under a key that is to go, can be told without it.
+            assert_eq!(offered.wrapped.key_number(), 1);
             assert!(lab.storage.unwrap(&offered.wrapped, &offered.package_hash, &RustCrypto).is_ok());
             assert!(lab.storage.unwrap(&offered.wrapped, &[0; 32], &RustCrypto).is_err());
             let other = StorageKey::new(1, Secret::zeroed());

@@ -373,20 +373,28 @@ fn a_lower_layer_that_loses_packets() {
 // ------------------------------------------------------------------------------------------------------------- refusals
 
 /// message_3 takes two packets here. A message_2 that the server repeated in vain comes when it has asked for the second, and
-/// would look like the beginning of message_4.
+/// would look like the beginning of message_4; so would the end of a message_2 in two packets.
 #[test]
 fn a_message_that_comes_late_is_not_taken_for_the_next_one() {
-    let mut peer = started_peer(Profile::new(64).unwrap());
-    peer.send(b"message_1").unwrap();
-    let message_2 = request(1, 0, b"message_2");
-    peer.handle_packet(&message_2).unwrap();
-    peer.send(&message(100, 3)).unwrap();
-    peer.handle_packet(&request(2, 0, b"")).unwrap();
-    sent_by_peer(&mut peer);
-    assert_eq!(peer.handle_packet(&message_2), Err(Fragment::Stale.into()));
-    assert_eq!(peer.poll(), None);
-    peer.handle_packet(&request(3, 0, b"message_4")).unwrap();
-    assert_eq!(peer.poll(), Some(Action::Received(b"message_4".to_vec())));
+    let long = message(100, 2);
+    let [first, second] = [request(1, 0x09, &[&[100], &long[..57]].concat()), request(2, 0, &long[57..])];
+    for message_2 in [vec![request(1, 0, b"message_2")], vec![first, second]] {
+        let mut peer = started_peer(Profile::new(64).unwrap());
+        peer.send(b"message_1").unwrap();
+        for packet in &message_2 {
+            peer.handle_packet(packet).unwrap();
+        }
+        peer.send(&message(100, 3)).unwrap();
+        let next = u8::try_from(message_2.len()).unwrap() + 1;
+        peer.handle_packet(&request(next, 0, b"")).unwrap();
+        sent_by_peer(&mut peer);
+        for packet in &message_2 {
+            assert_eq!(peer.handle_packet(packet), Err(Fragment::Stale.into()));
+            assert_eq!(peer.poll(), None);
+        }
+        peer.handle_packet(&request(next + 1, 0, b"message_4")).unwrap();
+        assert_eq!(peer.poll(), Some(Action::Received(b"message_4".to_vec())));
+    }
 }
 
 #[test]

@@ -235,6 +235,15 @@ pub(super) fn handed_on(lab: &Lab, epoch: u32) -> Vec<u8> {
     voucher::extend(&chain, &donor, &next, epoch, Domain::Test, sign, &RustCrypto).unwrap()
 }
 
+/// Of the first operation that the operator's log has as ended.
+fn last_receipt(lab: &Lab) -> Vec<u8> {
+    let mut ended = lab.home.entries().filter_map(|entry| match entry.what {
+        What::Ended(signed) => signed.proof.receipts.last().map(|receipt| receipt.to_vec()),
+        _ => None,
+    });
+    ended.next().unwrap()
+}
+
 #[test]
 fn a_device_is_transferred_and_the_donor_lets_go_on_its_receipt() {
     let mut lab = subscriber(4);
@@ -255,11 +264,7 @@ fn a_device_is_transferred_and_the_donor_lets_go_on_its_receipt() {
     let (new, complete) = lab.held().unwrap();
     assert!(complete && new.id.epoch > old.id.epoch);
     lab.attach(&new);
-    let receipt = lab.home.entries().find_map(|entry| match entry.what {
-        What::Ended(signed) => signed.proof.receipts.last().map(|receipt| receipt.to_vec()),
-        _ => None,
-    });
-    let receipt = receipt.unwrap();
+    let receipt = last_receipt(&lab);
 
     // The donor lets go on this receipt, and on no other.
     let recipient = back(&mut lab, donor);
@@ -291,6 +296,26 @@ fn a_device_is_transferred_and_the_donor_lets_go_on_its_receipt() {
     back(&mut lab, recipient);
     assert_eq!(lab.go(Goal::Query), Ok(()));
     assert_eq!(lab.go(Goal::Rekey), Ok(()));
+}
+
+/// The donor had revoked the device before it heard that it is gone: it stays revoked.
+#[test]
+fn a_device_that_was_revoked_and_transferred_stays_revoked() {
+    let mut lab = subscriber(8);
+    let (device, key) = (lab.device_id(), lab.device_keys.public_key(IDENTITY).unwrap());
+    let chain = handed_on(&lab, 2);
+    let next = voucher::outline(&chain, &RustCrypto).unwrap().owner;
+    let task = Task::hand_on(&device, &lab.account(), next, 2).unwrap();
+    lab.carry_out(task).unwrap();
+    let task = Task::revoke(&device, &lab.account()).unwrap();
+    lab.carry_out(task).unwrap();
+    let donor = recipient(&mut lab, chain);
+    assert_eq!(lab.go(Goal::Transfer), Ok(()));
+    let receipt = last_receipt(&lab);
+    back(&mut lab, donor);
+    let task = Task::handed_on(&device, &lab.account(), &receipt, (&key, Domain::Test), &RustCrypto).unwrap();
+    lab.carry_out(task).unwrap();
+    assert_eq!((lab.home.subscribers().count(), lab.account().standing()), (0, Standing::Revoked));
 }
 
 /// An operator that stops answering keeps no device, whatever it had open with it.

@@ -20,6 +20,8 @@ pub struct Peer {
     heard: Vec<u8>,
     /// The request that began the server's last message: come late, it must not be taken for the beginning of the next one.
     began: Vec<u8>,
+    /// The request that ended it, if that was another: come late, it looks like a whole message.
+    finished: Vec<u8>,
     /// What was answered; empty while the answer is the caller's to give.
     said: Vec<u8>,
     /// Of the last request.
@@ -49,6 +51,7 @@ impl Peer {
             state: PeerState::AwaitStart,
             heard: Vec::new(),
             began: Vec::new(),
+            finished: Vec::new(),
             said: Vec::new(),
             identifier: 0,
             incoming: Incoming::new(),
@@ -111,12 +114,14 @@ impl Peer {
             }
             PeerState::Listening => {
                 let begins = !self.incoming.is_under_way();
-                if begins && self.began == bytes {
+                if begins && (self.began == bytes || self.finished == bytes) {
                     return Err(Fragment::Stale.into());
                 }
                 let whole = self.incoming.accept(body)?;
                 if begins {
-                    self.began = bytes.to_vec();
+                    (self.began, self.finished) = (bytes.to_vec(), Vec::new());
+                } else if whole.is_some() {
+                    self.finished = bytes.to_vec();
                 }
                 self.hear(identifier, bytes);
                 match whole {

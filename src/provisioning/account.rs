@@ -36,6 +36,7 @@ use crate::{
     crypto::{Crypto, Hash},
     error::{Backend, Code, Error, Malformed},
     fault,
+    trust::Date,
 };
 
 /// With so many SUPIs that the core still has to forget, nothing new is issued. What ends then may add the two that it leaves.
@@ -617,6 +618,18 @@ impl Account {
     /// The transaction that is open.
     pub const fn open(&self) -> Option<&Deal> {
         self.open.as_ref()
+    }
+
+    /// When the device was heard of last, if it has signed that it has a new credential and owes its last word on it: the date
+    /// on which that session began. A device comes back within its pauses, so a date long past is an alarm: it is lost, or
+    /// somebody lets nothing of it through. It has service under the new credential all the same, if it was told to use it.
+    ///
+    /// Who does that gains nothing in mode S, where the core has let go of the old K by then. In mode N the core still lets the
+    /// old SUPI in, because it may be the only one that the device uses; to end that without the device's word,
+    /// [revoke](super::Task::revoke) it.
+    pub fn unconfirmed_since(&self) -> Option<Date> {
+        let deal = self.open.as_ref()?;
+        matches!(deal.stage, Stage::Prepared | Stage::Committed).then(|| self.watch.since())
     }
 
     /// The credential that the device has signed for last.

@@ -21,6 +21,7 @@ use crate::{
     crypto::Hash,
     error::Code,
     fault::{Fault, is_seeded},
+    trust::Date,
 };
 
 /// What an operator keeps of a device to notice a second one; a part of its [`Account`](super::Account).
@@ -143,6 +144,11 @@ impl Watch {
     /// The owner epoch that the device was in last.
     pub(super) const fn owner_epoch(&self) -> u32 {
         self.owner_epoch
+    }
+
+    /// When the session began in which it was heard of last.
+    pub(super) const fn since(&self) -> Date {
+        Date(self.since)
     }
 
     /// The highest request counter: request and retry.

@@ -12,6 +12,7 @@ use super::*;
 use crate::lab::{chain, stopped};
 
 /// Nothing was issued: neither side has a trace of a credential.
+#[track_caller]
 fn assert_nothing_issued(lab: &Lab) {
     assert!(lab.held().is_none() && lab.logged().is_empty() && lab.home.subscribers().count() == 0);
 }

@@ -5,14 +5,20 @@ use std::collections::BTreeSet;
 use remote_provisioning::{
     cose::sign1::Sign1,
     credential::{Activation, Previous},
-    crypto::{Crypto, Hedged, rustcrypto::RustCrypto},
-    error::{Fragment, Malformed, Misbehaved},
+    crypto::{Crypto, HASH_LEN, Hedged, Secret, Signature, rustcrypto::RustCrypto},
+    edhoc::initiator::{self, Proposal},
+    error::{Backend, Fragment, Malformed, Misbehaved},
     framing::{
         Piece, Progress, Reassembler,
         cookie::{Baker, Budget},
     },
     identity::{PeerName, Supi},
-    provisioning::{Question, operator::turn_away, receipt::MAX_RECEIPTS},
+    provisioning::{
+        Operator, Question,
+        message::{Hello, PADDING_CLASS},
+        operator::turn_away,
+        receipt::MAX_RECEIPTS,
+    },
     sim::identities,
     store::{MAX_RECORD, SubscriptionStore},
     time::Millis,
@@ -41,9 +47,10 @@ fn attack_01_rogue_operator_with_a_valid_certificate() {
         }
         let mut session = lab.session(2);
         let before = lab.store.memory.commits();
-        assert!(matches!(lab.step(&mut session), Err(Error::Untrusted(_))));
-        assert_eq!(session.messages[2..], [EDHOC_ERROR]);
+        let outcome = lab.step(&mut session);
+        assert_eq!(session.messages[2..], [EDHOC_ERROR], "no message_3");
         assert_eq!((lab.store.memory.commits(), lab.held()), (before, None));
+        assert!(matches!(outcome, Err(Error::Untrusted(_))));
     }
 }
 
@@ -129,7 +136,8 @@ fn attack_05_own_messages_reflected() {
     }
 }
 
-/// Attack: a dishonest operator passes the device's message_1 on to an honest one, and message_3 as well.
+/// Attack: a dishonest operator passes the device's message_1 on to an honest one, and message_3 as well; or it has the device
+/// talk to itself, and hands what the device signed there to the honest one, in a session of its own.
 /// Oracle: device and honest operator never have different views of who the other is.
 #[test]
 fn attack_06_unknown_key_share() {
@@ -155,6 +163,54 @@ fn attack_06_unknown_key_share() {
             }
             other => assert!(!passed_on && outcome == Err(NOT_AUTHENTIC) && other.is_none()),
         }
+    }
+    // What the device signs for the dishonest one, and says to it.
+    let mut device = lab.start().unwrap();
+    let message_1 = from_device(&mut device).sent.remove(0);
+    let (handshake, own) = answer_hello(&message_1, &dishonest.operator_config.own, &dishonest.operator_keys);
+    lab.tell_device(&mut device, &own).unwrap();
+    let mut told = handshake.read(&from_device(&mut device).sent[0], &RustCrypto).unwrap();
+    let request = told.unverified_ead().take(EAD_LABEL).unwrap().value.unwrap().to_vec();
+    let signed = Said(lab.device_keys.last.get());
+    // To the honest one, as the device.
+    let hello = Hello { domain: Domain::Test, concealed_id: None, relay: None, cookie: None };
+    let (hello, c_i) = (wire::encode(&hello), ConnectionId::new(b"it").unwrap());
+    let proposal = Proposal { method: Method::SignSign, suites: &Suite::ALL[..1], c_i: &c_i, ead_1: &ours(&hello) };
+    let (handshake, message_1) = initiator::start(&proposal, &RustCrypto, &mut SeededRng::new(6)).unwrap();
+    let mut honest = Operator::new(lab.operator_config.clone());
+    lab.tell_operator(&mut honest, &message_1).unwrap();
+    let message_2 = lab.serve(&mut honest).sent.remove(0);
+    let message = handshake.read(&message_2, &RustCrypto).unwrap();
+    let (role, anchors) = (Role::Operator, &lab.device_anchors);
+    let peer = trust::verify(&message.claimed().unwrap(), role, Domain::Test, anchors, &RustCrypto, None).unwrap();
+    let mut accepted = message.accept(peer, &lab.device_config.own, &RustCrypto).unwrap();
+    accepted.ead().take(EAD_LABEL).unwrap();
+    // With the same padding, because it is signed too.
+    let [item] = ours(&request);
+    let len = accepted.plaintext_3_len(&lab.device_config.own, &[item]);
+    let short_by = len.next_multiple_of(PADDING_CLASS) - len;
+    assert!((2..26).contains(&short_by), "{short_by}: another form of padding");
+    let zeros = [0; PADDING_CLASS];
+    let ead_3 = [item, EadItem::padding(&zeros[..short_by - 2])];
+    let (_, message_3) = accepted.write(&lab.device_config.own, &ead_3, &signed, &RustCrypto).unwrap();
+    let outcome = lab.tell_operator(&mut honest, &message_3);
+    assert_eq!((outcome, lab.serve(&mut honest).asked), (Err(NOT_AUTHENTIC), Vec::new()), "the device met another");
+}
+
+/// Shows what somebody else has signed, whatever it is asked to sign.
+struct Said(Signature);
+
+impl KeyStore for Said {
+    fn public_key(&self, _: KeyId) -> Result<PublicKey, Backend> {
+        Err(Backend::Key)
+    }
+
+    fn sign(&self, _: KeyId, _: &[u8]) -> Result<Signature, Backend> {
+        Ok(self.0)
+    }
+
+    fn agree(&self, _: KeyId, _: &PublicKey, _: &mut Secret<HASH_LEN>) -> Result<(), Backend> {
+        Err(Backend::Key)
     }
 }
 
@@ -306,7 +362,7 @@ fn attack_12_parser_bombs() {
         (b"\x18\x01", Malformed::NotShortest),
         (&[0; MAX_MESSAGE + 1], Malformed::TooLong),
     ];
-    for (bomb, why) in bombs {
+    for (bomb, why) in &bombs {
         let walk = |bytes| -> Result<(), Malformed> {
             let mut reader = Reader::new(bytes)?;
             if bytes[0] >> 5 == 5 {
@@ -316,7 +372,9 @@ fn attack_12_parser_bombs() {
             }
             reader.end()
         };
-        assert_eq!(walk(bomb), Err(why), "{:02x?}", &bomb[..2]);
+        assert_eq!(walk(bomb), Err(*why), "{:02x?}", &bomb[..2]);
+    }
+    for (bomb, why) in bombs {
         for number in 1..=6 {
             let mut lab = Lab::voucher_last(12);
             let mut session = lab.session(number);

@@ -1,9 +1,7 @@
 //! Sixty attacks, by number: each is played against the real machines, and the test that has its number says what must come
-//! of it. It fails when the defence is taken out.
+//! of it. It fails when the defence is taken out: `cargo mutation attacks` does that, with each of `removals`.
 //!
 //! Not here:
-//! - 43, a core that was written in part: that is played against the adapters, `tests/cores/model.rs`, which break off after
-//!   any step; and the machine reads back what it cannot be sure of (`tests/lifecycle/two_phase.rs`).
 //! - 47, power analysis of Milenage: a property of hardware. What stands instead: [`credential::Usim`] keeps K in a secure
 //!   element, and a re-key takes four round trips.
 //! - 51, recorded now and decrypted later: version 1 has no KEM, and no second input to K that could be changed. What stands
@@ -24,6 +22,8 @@
 
 #[path = "../lab/mod.rs"]
 mod lab;
+#[path = "../cores/mongo.rs"]
+mod mongo;
 
 mod commit;
 mod credential;
@@ -31,6 +31,7 @@ mod device_identity;
 mod handshake;
 mod ownership;
 mod relay;
+mod removals;
 
 use lab::{Keys, Lab, Outcome, from_device};
 use remote_provisioning::{
@@ -51,6 +52,32 @@ use remote_provisioning::{
     trust::{self, Date},
     wire,
 };
+use removals::{REMOVALS, Removal};
+
+/// Each removal is of something that is there, and ends in an assertion that is there; each attack that is played has one.
+#[test]
+fn removals_are_of_what_is_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
+    let tests: String = std::fs::read_dir(root.join("tests/attacks"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "removals.rs")
+        .map(|name| read(&format!("tests/attacks/{name}")))
+        .chain([read("tests/exhaustive/main.rs")])
+        .collect();
+    // Without line breaks: an assertion may be in several lines.
+    let tests = tests.split_whitespace().collect::<Vec<_>>().join(" ");
+    for Removal { attack, defence, edits, fails, .. } in REMOVALS {
+        assert!(tests.contains(&format!("fn attack_{attack:02}_")), "{attack}");
+        assert!(tests.contains(fails), "{attack}, {defence}: no such assertion: {fails}");
+        for (file, there, _) in *edits {
+            assert_eq!(read(file).matches(there).count(), 1, "{attack}, {defence}: {file}: {there}");
+        }
+    }
+    let played: std::collections::BTreeSet<_> = REMOVALS.iter().map(|removal| removal.attack).collect();
+    assert!((1..=60).filter(|attack| !matches!(attack, 47 | 51)).eq(played));
+}
 
 /// EDHOC error 1, the answer to every failed proof.
 const EDHOC_ERROR: &[u8] = b"\x01\x6cnot accepted";

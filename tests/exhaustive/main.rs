@@ -150,6 +150,13 @@ fn search_all(what: &str, budget: Budget) {
     }
 }
 
+/// Attack 37 of `tests/attacks`, with two starts of the device, and a write that is torn. The others here go further.
+/// Oracle: I1 to I6 hold in every state that can be reached.
+#[test]
+fn attack_37_crash_anywhere() {
+    search_all("attack 37", Budget { starts: 2, torn: 1, ..NOTHING });
+}
+
 #[test]
 fn lost_repeated_and_late_messages_and_crashes() {
     search_all("messages", Budget { starts: 3, ..NOTHING });

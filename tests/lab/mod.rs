@@ -120,6 +120,8 @@ pub(crate) struct Keys {
     pub(crate) good_for: core::cell::Cell<Option<usize>>,
     /// Signatures are zeros, for a backend that takes them.
     pub(crate) forged: bool,
+    /// The signature that it made last.
+    pub(crate) last: core::cell::Cell<Signature>,
     /// Calls that it does not serve before it does, and what it says to them.
     failing: core::cell::Cell<(usize, Backend)>,
 }
@@ -140,7 +142,7 @@ impl Keys {
     pub(crate) fn new(key: &[u8; 32]) -> Self {
         let mut memory = MemoryKeyStore::new();
         memory.insert(IDENTITY, key).unwrap();
-        Self { memory, good_for: None.into(), forged: false, failing: (0, Backend::Key).into() }
+        Self { memory, good_for: None.into(), forged: false, last: [0; 64].into(), failing: (0, Backend::Key).into() }
     }
 }
 
@@ -155,7 +157,12 @@ impl KeyStore for Keys {
             Some(0) => return Err(Backend::Key),
             left => self.good_for.set(left.map(|left| left - 1)),
         }
-        if self.forged { Ok([0; 64]) } else { self.memory.sign(key, message) }
+        if self.forged {
+            return Ok([0; 64]);
+        }
+        let signature = self.memory.sign(key, message)?;
+        self.last.set(signature);
+        Ok(signature)
     }
 
     fn agree(&self, key: KeyId, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Result<(), Backend> {

@@ -4,23 +4,15 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     fs,
     hash::{DefaultHasher, Hash, Hasher},
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 use serde::Deserialize;
 
-use crate::{Failure, list::Mutant, schema, trial::Outcome};
-
-const SWITCH: &str = include_str!("switch.rs");
-/// Errors by default, which a mutant may well be.
-const LINTS: &str = "[lints.rust]\narithmetic_overflow = \"allow\"\nunconditional_panic = \"allow\"\n";
+use crate::{Failure, list::Mutant, schema, tree::Tree, trial::Outcome};
 
 pub struct Copy {
-    pub path: PathBuf,
-    root: PathBuf,
-    /// What git knows, NUL after each.
-    listed: String,
+    pub tree: Tree,
     /// The mutants that are not in it.
     pub dropped: BTreeMap<usize, Outcome>,
     /// Functions that have to stay `const`.
@@ -56,33 +48,11 @@ struct Span {
 }
 
 impl Copy {
-    /// Copies what git knows of `root` to `path`, and puts the mutants in.
-    pub fn new(root: &Path, path: PathBuf, mutants: &[Mutant]) -> Result<Self, Failure> {
-        let listed =
-            Command::new("git").current_dir(root).args(["ls-files", "-z", "-co", "--exclude-standard"]).output()?;
-        if !listed.status.success() {
-            return Err("git ls-files has failed".into());
-        }
-        let listed = String::from_utf8(listed.stdout)?;
-        for name in listed.split('\0').filter(|name| !name.is_empty() && !is_source(name)) {
-            if let Ok(bytes) = fs::read(root.join(name)) {
-                write_if_changed(&path.join(name), &bytes)?;
-            }
-        }
-        let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
-        let without_lints = without_section(&manifest, "[lints.");
-        write_if_changed(&path.join("Cargo.toml"), format!("{without_lints}\n{LINTS}").as_bytes())?;
-        let mut copy =
-            Self { path, root: root.to_path_buf(), listed, dropped: BTreeMap::new(), consts: HashSet::new() };
+    /// Puts the mutants into `tree`.
+    pub fn new(tree: Tree, mutants: &[Mutant]) -> Result<Self, Failure> {
+        let mut copy = Self { tree, dropped: BTreeMap::new(), consts: HashSet::new() };
         copy.compile(mutants)?;
         Ok(copy)
-    }
-
-    /// A command of cargo in the copy, with the crates that are built already.
-    pub fn cargo(&self) -> Command {
-        let mut command = Command::new("cargo");
-        command.current_dir(&self.path).env("CARGO_TARGET_DIR", self.root.join("target"));
-        command
     }
 
     /// Whether tests that do not build, by what cargo wrote, may build now: they wanted functions in constants.
@@ -97,8 +67,8 @@ impl Copy {
     }
 
     fn compile(&mut self, mutants: &[Mutant]) -> Result<(), Failure> {
-        let listed = self.listed.clone();
-        let (file, key) = (self.path.with_extension("compiled"), self.key(mutants)?);
+        let sources: Vec<(String, String)> = self.tree.sources().map(|(name, text)| (name.to_string(), text)).collect();
+        let (file, key) = (self.tree.path.with_extension("compiled"), key(&sources, mutants));
         if let Some((_, dropped, consts)) = fs::read(&file)
             .ok()
             .and_then(|bytes| serde_json::from_slice::<(u64, BTreeMap<usize, Outcome>, HashSet<String>)>(&bytes).ok())
@@ -109,26 +79,20 @@ impl Copy {
         }
         for round in 1.. {
             let mut spots = BTreeMap::new();
-            for name in listed.split('\0').filter(|name| is_source(name)) {
+            for (name, source) in &sources {
                 let here: Vec<_> = mutants
                     .iter()
                     .enumerate()
-                    .filter(|(id, mutant)| mutant.file == name && !self.dropped.contains_key(id))
+                    .filter(|(id, mutant)| mutant.file == *name && !self.dropped.contains_key(id))
                     .collect();
-                let Ok(source) = fs::read_to_string(self.root.join(name)) else { continue };
-                let written = schema::write(&source, &here, &|name| self.consts.contains(name))?;
+                let written = schema::write(source, &here, &|name| self.consts.contains(name))?;
                 self.dropped.extend(
                     written.unswitchable.into_iter().map(|id| (id, Outcome::Unswitchable(String::from("let or impl")))),
                 );
-                spots.insert(name, written.spots);
-                let mut text = written.text;
-                if name == "src/lib.rs" {
-                    text = text.replace("#![forbid(unsafe_code)]", "") + "\nmod mutant;\n";
-                }
-                write_if_changed(&self.path.join(name), text.as_bytes())?;
+                spots.insert(name.as_str(), written.spots);
+                self.tree.write(name, written.text)?;
             }
-            let switch = SWITCH.replace("//!", "//") + &format!("\nconst MUTANTS: usize = {};\n", mutants.len());
-            write_if_changed(&self.path.join("src/mutant.rs"), switch.as_bytes())?;
+            self.tree.write_switches(mutants.len())?;
 
             let errors = self.check()?;
             println!("compiling, round {round}: {} errors, {} mutants out", errors.len(), self.dropped.len());
@@ -164,18 +128,8 @@ impl Copy {
         Ok(())
     }
 
-    /// What was found out is worth something as long as this is the same.
-    fn key(&self, mutants: &[Mutant]) -> Result<u64, Failure> {
-        let mut hasher = DefaultHasher::new();
-        for name in self.listed.split('\0').filter(|name| is_source(name)) {
-            fs::read(self.root.join(name)).unwrap_or_default().hash(&mut hasher);
-        }
-        mutants.iter().for_each(|mutant| mutant.name.hash(&mut hasher));
-        Ok(hasher.finish())
-    }
-
     fn check(&self) -> Result<Vec<Message>, Failure> {
-        let mut command = self.cargo();
+        let mut command = self.tree.cargo();
         // With the unit tests, which may use a function in a constant.
         command.args(["check", "--quiet", "--lib", "--profile", "test", "--all-features", "--message-format", "json"]);
         let output = command.stderr(Stdio::null()).output()?;
@@ -185,6 +139,14 @@ impl Copy {
         }
         Ok(errors)
     }
+}
+
+/// What was found out is worth something as long as this is the same.
+fn key(sources: &[(String, String)], mutants: &[Mutant]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    sources.hash(&mut hasher);
+    mutants.iter().for_each(|mutant| mutant.name.hash(&mut hasher));
+    hasher.finish()
 }
 
 fn errors(stdout: &str) -> Vec<Message> {
@@ -239,30 +201,4 @@ fn blame(error: &Message, spots: &BTreeMap<&str, Vec<schema::Spot>>) -> BTreeSet
 fn last_name(path: &str) -> &str {
     let path = if path.ends_with('>') { path.rsplit_once("::<").map_or(path, |(path, _)| path) } else { path };
     path.rsplit("::").next().unwrap_or(path)
-}
-
-fn is_source(name: &str) -> bool {
-    name.starts_with("src/") && name.ends_with(".rs")
-}
-
-/// A manifest without the tables whose names start like this.
-fn without_section(manifest: &str, start: &str) -> String {
-    let mut inside = false;
-    let kept = manifest.lines().filter(|line| {
-        if line.starts_with('[') {
-            inside = line.starts_with(start);
-        }
-        !inside
-    });
-    kept.map(|line| format!("{line}\n")).collect()
-}
-
-fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    if fs::read(path).is_ok_and(|old| old == bytes) {
-        return Ok(());
-    }
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    Ok(fs::write(path, bytes)?)
 }

@@ -4,14 +4,21 @@
 //! (`schema`), drops those that do not compile (`copy`), sees in one run of every test which mutants it meets, and then runs each
 //! mutant with the tests that meet it, until one fails (`trial`). List, replacements and exclusions are those of cargo-mutants.
 //!
+//! With `attacks` it does the same with whole defences: each of those that `tests/attacks/removals.rs` lists is taken out, and
+//! the test of its attack has to fail (`removals`).
+//!
 //! ```console
 //! cargo mutation --without chaos,exhaustive
 //! cargo mutation -- --in-diff change.diff
+//! cargo mutation attacks
+//! cargo mutation attacks 4 40
 //! ```
 
 mod copy;
 mod list;
+mod removals;
 mod schema;
+mod tree;
 mod trial;
 
 use std::{
@@ -25,12 +32,14 @@ use std::{
 
 use crate::{
     copy::Copy,
+    tree::Tree,
     trial::{Outcome, Tests},
 };
 
 type Failure = Box<dyn std::error::Error>;
 
 const USAGE: &str = "\
+mutation attacks [NUMBERS]   the defences against these attacks, or against all
 mutation [OPTIONS] [-- OPTIONS OF cargo mutants --list]
   --without A,B    test targets to leave out
   --only A,B       test targets to use; `lib` is the unit tests
@@ -89,7 +98,9 @@ fn options() -> Result<Options, Failure> {
 }
 
 fn main() -> ExitCode {
-    match work() {
+    let mut arguments = std::env::args().skip(1);
+    let done = if arguments.next().as_deref() == Some("attacks") { removals::run(arguments) } else { work() };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(2),
         Err(error) => {
@@ -99,10 +110,15 @@ fn main() -> ExitCode {
     }
 }
 
+/// The crate's folder.
+fn root() -> Result<PathBuf, Failure> {
+    Ok(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?)
+}
+
 /// Whether enough mutants were caught.
 fn work() -> Result<bool, Failure> {
     let options = options()?;
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let root = root()?;
     let folder = root.join("target/mutation");
     let file: PathBuf = folder.join("outcomes");
     let mut mutants = list::read(&root, &options.of_mutants)?;
@@ -124,7 +140,7 @@ fn work() -> Result<bool, Failure> {
         known.retain(|_, outcome| !matches!(outcome, Outcome::Missed(_) | Outcome::Open(_) | Outcome::Unmet));
     }
     if !options.list {
-        let mut copy = Copy::new(&root, folder.join("copy"), &mutants)?;
+        let mut copy = Copy::new(Tree::new(&root, folder.join("copy"))?, &mutants)?;
         let tests =
             Tests::new(&mut copy, &mutants, &options.without, &options.only, options.patience, options.threads)?;
         let mut todo: Vec<usize> = (0..mutants.len())

@@ -160,6 +160,13 @@ pub fn write(
     Ok(Written { text, spots, unswitchable })
 }
 
+/// The bodies of functions, with their braces, and where their `const` is, with the space after it.
+pub fn bodies(source: &str) -> Result<(Vec<Range<usize>>, Vec<Range<usize>>), syn::Error> {
+    let mut nodes = Nodes::default();
+    nodes.visit_file(&syn::parse_file(source)?);
+    Ok((nodes.bodies, nodes.consts.into_iter().map(|(_, range)| range).collect()))
+}
+
 fn merge(source: &str, mut insertions: Vec<Insertion>, mut removed: Vec<Range<usize>>) -> (String, Vec<Spot>) {
     insertions.sort_by_key(|insertion| (insertion.at, insertion.order));
     removed.sort_by_key(|range| range.start);
@@ -195,7 +202,8 @@ fn signed(at: usize) -> isize {
     isize::try_from(at).unwrap_or(isize::MAX)
 }
 
-fn smallest(ranges: &[Range<usize>], inner: &Range<usize>) -> Option<Range<usize>> {
+/// The smallest of `ranges` around `inner`.
+pub fn smallest(ranges: &[Range<usize>], inner: &Range<usize>) -> Option<Range<usize>> {
     let outer = ranges.iter().filter(|range| range.start <= inner.start && inner.end <= range.end);
     outer.min_by_key(|range| range.len()).cloned()
 }

@@ -75,7 +75,7 @@ impl Tests {
         };
         for (target, program) in programs {
             let listed =
-                Command::new(&program).current_dir(&copy.path).args(["--list", "--format", "terse"]).output()?;
+                Command::new(&program).current_dir(&copy.tree.path).args(["--list", "--format", "terse"]).output()?;
             for name in String::from_utf8(listed.stdout)?.lines().filter_map(|line| line.strip_suffix(": test")) {
                 tests.push(Test {
                     target: target.clone(),
@@ -87,7 +87,7 @@ impl Tests {
         }
         println!("{} tests", tests.len());
 
-        let scratch = copy.path.join("met");
+        let scratch = copy.tree.path.join("met");
         let _ = fs::remove_dir_all(&scratch);
         fs::create_dir_all(&scratch)?;
         let results: Mutex<BTreeMap<usize, (Duration, Vec<usize>)>> = Mutex::default();
@@ -96,7 +96,7 @@ impl Tests {
             let record = scratch.join(at.to_string());
             let times = scratch.join(format!("{at}.times"));
             let variables = [("MUTANTS_MET", record.as_os_str()), ("TIMES", times.as_os_str())];
-            match run(test, &copy.path, &variables, Duration::from_secs(3600), patience.as_secs()) {
+            match run(test, &copy.tree.path, &variables, Duration::from_secs(3600), patience.as_secs()) {
                 End::Passed => {}
                 End::Failed => return println!("left out, it fails without a mutant: {} {}", test.target, test.name),
                 End::Endless => return println!("left out, it takes too long: {} {}", test.target, test.name),
@@ -176,7 +176,13 @@ impl Tests {
             // In CPU time, because other work on this machine takes none of that.
             let cpu = 2 + 3 * test.took.as_secs();
             let name = format!("{} {}", test.target, test.name);
-            match run(test, &copy.path, &[("MUTANT", number.as_ref())], 30 * test.took + Duration::from_secs(60), cpu) {
+            match run(
+                test,
+                &copy.tree.path,
+                &[("MUTANT", number.as_ref())],
+                30 * test.took + Duration::from_secs(60),
+                cpu,
+            ) {
                 End::Passed => {}
                 End::Failed => return (Outcome::Caught(name), Some(at)),
                 End::Endless => return (Outcome::Endless(name), Some(at)),
@@ -273,9 +279,9 @@ struct NamedTarget {
 
 /// The test programs, by target; else what cargo wrote.
 fn build(copy: &Copy, without: &[String], only: &[String]) -> Result<Result<Vec<(String, PathBuf)>, String>, Failure> {
-    let output = copy.cargo().args(["metadata", "--no-deps", "--format-version", "1"]).output()?;
+    let output = copy.tree.cargo().args(["metadata", "--no-deps", "--format-version", "1"]).output()?;
     let metadata: Metadata = serde_json::from_slice(&output.stdout)?;
-    let mut command = copy.cargo();
+    let mut command = copy.tree.cargo();
     command.args(["test", "--quiet", "--no-run", "--no-fail-fast", "--all-features", "--message-format", "json"]);
     let wanted = |name: &String| !without.contains(name) && (only.is_empty() || only.contains(name));
     for target in metadata.packages.iter().flat_map(|package| &package.targets) {

@@ -88,7 +88,8 @@ fn attack_44_number_leaks_through_failures() {
 }
 
 /// Attack: numbers are replayed, jumped, and resynchronised with what somebody made up.
-/// Oracle: each number once, only its own IND moves, and an AUTS moves the network only if its MAC-S is right.
+/// Oracle: each number once, only its own IND moves, and an AUTS moves the network only if its MAC-S is right. The cases of TS
+/// 33.102 Annex C, one by one: `tests/aka/sqn.rs`.
 #[test]
 fn attack_45_sequence_numbers_flooded() {
     let (set, profile) = (milenage(0x11), Profile::default());
@@ -142,8 +143,8 @@ fn attack_46_number_reset_under_the_same_k() {
 }
 
 /// Attack: an operator's database of keys is stolen.
-/// Oracle: K is in the log only wrapped; and a campaign gives a new one to each of 100,000 devices, none of which is lost. Four
-/// of them are real ones, or as many as `REAL_DEVICES` says: the others only tell the campaign that they are done.
+/// Oracle: K is in the log only wrapped; and a campaign gives a new one to each of 100,000 devices, none of which is lost.
+/// Four of them are real ones, or as many as `REAL_DEVICES` says; the others only tell the campaign that they are done.
 #[test]
 fn attack_48_database_of_keys_stolen() {
     let mut lab = Lab::voucher_last(48);

@@ -136,8 +136,8 @@ fn attack_05_own_messages_reflected() {
     }
 }
 
-/// Attack: a dishonest operator passes the device's message_1 on to an honest one, and message_3 as well; or it has the device
-/// talk to itself, and hands what the device signed there to the honest one, in a session of its own.
+/// Attack: a dishonest operator passes the device's message_1 on to an honest one, and message_3 as well; or it talks to the
+/// device itself, and shows what the device signed there to the honest one, in a session of its own.
 /// Oracle: device and honest operator never have different views of who the other is.
 #[test]
 fn attack_06_unknown_key_share() {
@@ -348,7 +348,7 @@ fn attack_11_same_randomness_twice() {
 }
 
 /// Attack: bytes that a careless parser chokes on, at every door of both machines.
-/// Oracle: a refusal, at once, in little memory.
+/// Oracle: a refusal, no panic, in little memory. At length: `fuzz/`.
 #[test]
 fn attack_12_parser_bombs() {
     let deep = [vec![0x81; 4_000], vec![0]].concat();

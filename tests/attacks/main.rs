@@ -64,13 +64,12 @@ fn removals_are_of_what_is_there() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name != "removals.rs")
         .map(|name| read(&format!("tests/attacks/{name}")))
-        .chain([read("tests/exhaustive/main.rs")])
         .collect();
     // Without line breaks: an assertion may be in several lines.
     let tests = tests.split_whitespace().collect::<Vec<_>>().join(" ");
-    for Removal { attack, defence, edits, fails, .. } in REMOVALS {
+    for Removal { attack, defence, edits, fails, program } in REMOVALS {
         assert!(tests.contains(&format!("fn attack_{attack:02}_")), "{attack}");
-        assert!(tests.contains(fails), "{attack}, {defence}: no such assertion: {fails}");
+        assert!(*program != "attacks" || tests.contains(fails), "{attack}, {defence}: no such assertion: {fails}");
         for (file, there, _) in *edits {
             assert_eq!(read(file).matches(there).count(), 1, "{attack}, {defence}: {file}: {there}");
         }

@@ -4,8 +4,8 @@
 //! (`schema`), drops those that do not compile (`copy`), sees in one run of every test which mutants it meets, and then runs each
 //! mutant with the tests that meet it, until one fails (`trial`). List, replacements and exclusions are those of cargo-mutants.
 //!
-//! With `attacks` it does the same with whole defences: each of those that `tests/attacks/removals.rs` lists is taken out, and
-//! the test of its attack has to fail (`removals`).
+//! With `attacks` it does the same with whole defences: each of those that `tests/attacks/removals.rs` lists is taken out,
+//! and the test of its attack has to fail (`removals`).
 //!
 //! ```console
 //! cargo mutation --without chaos,exhaustive

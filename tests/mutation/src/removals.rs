@@ -1,7 +1,7 @@
 //! Takes each defence out that `tests/attacks/removals.rs` lists, and runs the test of its attack.
 //!
-//! Every function that a removal changes gets a second body behind a switch: `{ if on(3) { changed } else { as it is } }`. So
-//! one build has all of them. A test has to fail at the assertion that the list names, which is its oracle.
+//! Every function that a removal changes gets a second body behind a switch: `{ if on(3) { changed } else { as it is } }`.
+//! So one build has all of them. A test has to fail at the assertion that the list names, which is its oracle.
 
 #[path = "../../attacks/removals.rs"]
 mod listed;

@@ -67,13 +67,20 @@ fn removals_are_of_what_is_there() {
         .collect();
     // Without line breaks: an assertion may be in several lines.
     let tests = tests.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut gone = Vec::new();
     for Removal { attack, defence, edits, fails, program } in REMOVALS {
         assert!(tests.contains(&format!("fn attack_{attack:02}_")), "{attack}");
-        assert!(*program != "attacks" || tests.contains(fails), "{attack}, {defence}: no such assertion: {fails}");
+        if *program == "attacks" && !tests.contains(fails) {
+            gone.push(format!("{attack}, {defence}: no such assertion: {fails}"));
+        }
         for (file, there, _) in *edits {
-            assert_eq!(read(file).matches(there).count(), 1, "{attack}, {defence}: {file}: {there}");
+            let count = read(file).matches(there).count();
+            if count != 1 {
+                gone.push(format!("{attack}, {defence}: {count} times in {file}: {there}"));
+            }
         }
     }
+    assert!(gone.is_empty(), "{}", gone.join("\n"));
     let played: std::collections::BTreeSet<_> = REMOVALS.iter().map(|removal| removal.attack).collect();
     assert!((1..=60).filter(|attack| !matches!(attack, 47 | 51)).eq(played));
 }

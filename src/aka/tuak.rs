@@ -34,7 +34,13 @@ use keccak::Keccak;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{AMF_RESYNC, AlgorithmSet, Amf, Keys, Output, Sqn, SubscriberKey, xor};
-use crate::{crypto::Secret, error::Misuse};
+use crate::{
+    crypto::{
+        Secret,
+        sweep::{BLOCKS, swept},
+    },
+    error::Misuse,
+};
 
 /// MAC-A, MAC-S and RES are at the beginning of OUT.
 const FIRST_LANE: usize = 0;
@@ -190,7 +196,8 @@ impl Parameters {
 /// functions. Do it where TOP is at home: whoever has TOP and one subscriber's K has a part of everybody's secret.
 pub fn topc<'a>(k: impl Into<SubscriberKey<'a>>, top: &Secret<32>, parameters: Parameters) -> Secret<32> {
     let mut topc = Secret::zeroed();
-    Functions::new(k, top, parameters).out(TOPC, &[0; 16], 0).write(FIRST_LANE, topc.bytes_mut().iter_mut());
+    let functions = Functions::new(k, top, parameters);
+    swept::<BLOCKS, _>(|| functions.out(TOPC, &[0; 16], 0).write(FIRST_LANE, topc.bytes_mut().iter_mut()));
     topc
 }
 

@@ -72,9 +72,13 @@ listed! {
 listed! {
     Misbehaved {
         UnexpectedMessage, UnsupportedMethod, WrongSuite, InvalidPoint, Reflection, OwnCredential, SameConnectionId,
-        CriticalEad, MissingEad, WrongRelay, WrongDomain, WrongTransaction, Replayed, WrongOffer, WrongReceipt,
+        CriticalEad, MissingEad, WrongRelay, WrongDomain, WrongTransaction, WrongOffer, WrongReceipt,
     }
     of { Fragment(Fragment) }
+    never {
+        Replayed: "a session has two records each way: one that comes again while the next is waited for is known by its \
+            hash, and answered; a unit test of provisioning::record makes more",
+    }
 }
 
 // They come of `framing`, which puts together what is on the wire, and holds no secret.
@@ -137,7 +141,7 @@ const OTHERS: [(&str, &str); 10] = [
     ("provisioning/receipt.rs", "Fault: judges signed receipts"),
     ("provisioning/watch.rs", "Alarm: says what is wrong with a device"),
     ("provisioning/watch.rs", "Refusal: counts what a device says of itself"),
-    ("sim/fleet/mod.rs", "Finding: of a simulation"),
+    ("sim/fleet/mod.rs", "Violation: what a simulation has found"),
 ];
 
 /// Whether all have been met that have to be, and nothing else; how many.

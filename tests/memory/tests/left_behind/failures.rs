@@ -17,7 +17,9 @@ const SOURCES: [(&str, Fails); 6] = [
     ("random source", |lab, _, n| lab.rng.good_for = Some(n)),
     ("the device's key store", |lab, _, n| lab.device_keys.fail_after(n, usize::MAX, Backend::Key)),
     ("the operator's key store", |lab, _, n| lab.operator_keys.fail_after(n, usize::MAX, Backend::Key)),
-    ("the operator's key store, once, for it is slow", |lab, _, n| lab.operator_keys.fail_after(n, 1, Backend::KeyPending)),
+    ("the operator's key store, once, for it is slow", |lab, _, n| {
+        lab.operator_keys.fail_after(n, 1, Backend::KeyPending)
+    }),
     ("backend", |_, crypto, n| crypto.watch.fail_after(Some(n))),
 ];
 
@@ -62,7 +64,6 @@ pub(crate) fn every_clock() {
                     lab.home.activation = Activation::TwoPhase;
                     lab.clock = Some(Clock { good_for: n, wrong, once, moves: 0 });
                     let _ = lab.go(Goal::Provision);
-                    let _ = lab.go(Goal::Rekey);
                     moves = lab.clock.unwrap().moves;
                 });
                 if usize::try_from(moves).unwrap() <= n {

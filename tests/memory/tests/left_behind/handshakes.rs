@@ -192,7 +192,9 @@ pub(crate) fn handshakes() {
         errors::met(&refused);
     });
     examined("EDHOC, with a key that cannot sign", |crypto| {
-        let parties = [party(Role::Device, KeyKind::Ed25519, 1), party(Role::Operator, KeyKind::X25519, 2)];
+        let mut parties = [party(Role::Device, KeyKind::Ed25519, 1), party(Role::Operator, KeyKind::X25519, 2)];
+        // It signs with another key than the one that it is known by.
+        parties[1].keys = party(Role::Operator, KeyKind::Ed25519, 3).keys;
         errors::met(&handshake(Method::SignSign, Suite::X25519, crypto, &parties, &Odd::default()).unwrap_err());
     });
 }

@@ -148,8 +148,7 @@ pub(crate) fn ownership() {
         let mut lab = subscriber(8, crypto);
         let owner = maker::keys("owner").unwrap();
         let scope = ServiceProfile { quota: Some(1_000), ..ServiceProfile::default() };
-        lab.home.granters =
-            vec![Granter::new("owner", owner.public_key(KeyId(0)).unwrap(), Domain::Test).unwrap()];
+        lab.home.granters = vec![Granter::new("owner", owner.public_key(KeyId(0)).unwrap(), Domain::Test).unwrap()];
         lab.home.limit = scope.clone();
         let device = lab.device_id();
         let grant = Grant {
@@ -195,13 +194,11 @@ pub(crate) fn ownership() {
             let device = lab.device_id();
             let claim = Claim::new(Domain::Test, &device, head, next, [1; 16]).unwrap();
             let signed = call(|| claim.sign(maker::signer(&owner))).unwrap();
-            let known =
-                Known { device: &device, domain: Domain::Test, head: &head, owner: &owner_key, donor: &donor };
+            let known = Known { device: &device, domain: Domain::Test, head: &head, owner: &owner_key, donor: &donor };
             let begun = call(|| Takeover::begin(&signed, &known, TODAY, MIN_DELAY_SECONDS, crypto)).unwrap();
             let mut takeover = begun.first_use(true).unwrap();
             if vetoed {
-                let veto =
-                    call(|| claim.veto(|message| lab.operator_keys.sign(IDENTITY, message), crypto)).unwrap();
+                let veto = call(|| claim.veto(|message| lab.operator_keys.sign(IDENTITY, message), crypto)).unwrap();
                 call(|| takeover.veto(&veto, TODAY, crypto)).unwrap();
             }
             drop(change(&mut lab, sold));

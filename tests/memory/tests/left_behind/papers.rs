@@ -26,7 +26,8 @@ struct Party(MemoryKeyStore);
 
 impl Party {
     fn new(number: u8) -> Self {
-        let private: [u8; 32] = core::array::from_fn(|at| number.wrapping_mul(29) ^ (at as u8).wrapping_mul(0x3b) ^ 0x11);
+        let private: [u8; 32] =
+            core::array::from_fn(|at| number.wrapping_mul(29) ^ (at as u8).wrapping_mul(0x3b) ^ 0x11);
         secret("signing key", &private);
         Self(call(|| maker::keys_of(&private)).unwrap())
     }
@@ -35,7 +36,9 @@ impl Party {
         self.0.public_key(KeyId(0)).unwrap()
     }
 
-    fn sign(&self) -> impl Fn(&[u8]) -> Result<remote_provisioning::crypto::Signature, remote_provisioning::error::Backend> {
+    fn sign(
+        &self,
+    ) -> impl Fn(&[u8]) -> Result<remote_provisioning::crypto::Signature, remote_provisioning::error::Backend> {
         maker::signer(&self.0)
     }
 

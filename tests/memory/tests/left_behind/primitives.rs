@@ -212,7 +212,8 @@ pub(crate) fn suci() {
             secret("MAC key", derived.mac_key());
             let imsi = Imsi::new("001010123456789".parse().unwrap(), network()).unwrap();
             let public = HomeNetworkKey::new(7, group, home.public_key()).unwrap();
-            let made = call(|| conceal(&Identity::Imsi(imsi), RoutingIndicator::default(), &public, ephemeral)).unwrap();
+            let made =
+                call(|| conceal(&Identity::Imsi(imsi), RoutingIndicator::default(), &public, ephemeral)).unwrap();
             call(|| made.deconceal(|_| Some(&home))).unwrap();
             let mut altered = made.mobile_identity();
             *altered.last_mut().unwrap() ^= 1;

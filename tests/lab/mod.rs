@@ -393,7 +393,7 @@ impl Lab {
     }
 
     pub(crate) fn operator(&mut self) -> Operator {
-        self.today.0 += 1;
+        self.today.0 = self.today.0.saturating_add(1);
         Operator::new(self.operator_config.clone())
     }
 

@@ -37,7 +37,7 @@ use super::{AMF_RESYNC, AlgorithmSet, Amf, Keys, Output, Sqn, SubscriberKey, xor
 use crate::{
     crypto::{
         Secret,
-        sweep::{BLOCKS, swept},
+        sweep::{BLOCK, BLOCKS, swept},
     },
     error::Misuse,
 };
@@ -222,11 +222,13 @@ impl Functions {
         let k = k.into();
         let long_k = matches!(k, SubscriberKey::Bits256(_));
         let mut own = Self(Box::new(Inner { k: [0; 4], topc: [0; 4], long_k, parameters }));
-        match k {
-            SubscriberKey::Bits128(k) => read(&mut own.0.k, k.bytes()),
-            SubscriberKey::Bits256(k) => read(&mut own.0.k, k.bytes()),
-        }
-        read(&mut own.0.topc, topc.bytes());
+        swept::<BLOCK, _>(|| {
+            match k {
+                SubscriberKey::Bits128(k) => read(&mut own.0.k, k.bytes()),
+                SubscriberKey::Bits256(k) => read(&mut own.0.k, k.bytes()),
+            }
+            read(&mut own.0.topc, topc.bytes());
+        });
         own
     }
 

@@ -43,18 +43,16 @@ use remote_provisioning::{
     trust::{Date, Pinned, voucher},
 };
 
-use crate::teller::Teller;
+use self::teller::Teller;
 
 const USAGE: &str = "usage: life [--loss 0..0.7] [--seed number]";
 
 fn main() -> ExitCode {
-    let Some((loss, seed)) = options() else {
+    let Some(setting) = options() else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    let told = Story::new(seed, loss).and_then(Story::tell);
-    let told = told.and_then(|()| fleet::rekeyed(seed, loss));
-    match told.and_then(|()| Story::new(seed, loss)).and_then(Story::taken_over) {
+    match told(&setting) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("\nFAILED: {error}");
@@ -63,18 +61,40 @@ fn main() -> ExitCode {
     }
 }
 
-fn options() -> Option<(f64, u64)> {
-    let (mut loss, mut seed) = (0.0, 1);
+/// Where it happens.
+pub(crate) struct Setting {
+    /// What both sides compute with.
+    pub(crate) crypto: &'static dyn Crypto,
+    pub(crate) loss: f64,
+    pub(crate) seed: u64,
+}
+
+impl Setting {
+    /// A device and an operator of its own for each `number`.
+    fn world(&self, number: u64) -> World {
+        let world = World::new(self.seed.wrapping_add(number)).computing(self.crypto).losing(self.loss);
+        world.trusting(identities::device_anchors(), identities::operator_anchors())
+    }
+}
+
+fn options() -> Option<Setting> {
+    let mut setting = Setting { crypto: &RustCrypto, loss: 0.0, seed: 1 };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         let value = arguments.next()?;
         match name.as_str() {
-            "--loss" => loss = value.parse().ok().filter(|loss| (0.0..=0.7).contains(loss))?,
-            "--seed" => seed = value.parse().ok()?,
+            "--loss" => setting.loss = value.parse().ok().filter(|loss| (0.0..=0.7).contains(loss))?,
+            "--seed" => setting.seed = value.parse().ok()?,
             _ => return None,
         }
     }
-    Some((loss, seed))
+    Some(setting)
+}
+
+pub(crate) fn told(setting: &Setting) -> Result<(), Error> {
+    Story::new(setting)?.tell()?;
+    fleet::rekeyed(setting)?;
+    Story::new(setting)?.taken_over()
 }
 
 struct Story {
@@ -84,10 +104,8 @@ struct Story {
 }
 
 impl Story {
-    fn new(seed: u64, loss: f64) -> Result<Self, Error> {
-        let mut world = World::new(seed).losing(loss);
-        world = world.trusting(identities::device_anchors(), identities::operator_anchors());
-        Ok(Self { world, device: maker::device_id()?, teller: Teller::default() })
+    fn new(setting: &Setting) -> Result<Self, Error> {
+        Ok(Self { world: setting.world(0), device: maker::device_id()?, teller: Teller::default() })
     }
 
     fn tell(mut self) -> Result<(), Error> {

@@ -39,13 +39,17 @@ use remote_provisioning::{
 use self::element::{Element, IDENTITY, Instruction, NOT_YET, OK};
 
 fn main() -> ExitCode {
-    for method in [Method::SignSign, Method::SignStatic, Method::StaticSign, Method::StaticStatic] {
-        if let Err(error) = handshake(method) {
-            println!("{method:?}: {error}");
-            return ExitCode::FAILURE;
+    match all_methods() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("{error}");
+            ExitCode::FAILURE
         }
     }
-    ExitCode::SUCCESS
+}
+
+pub(crate) fn all_methods() -> Result<()> {
+    [Method::SignSign, Method::SignStatic, Method::StaticSign, Method::StaticStatic].into_iter().try_for_each(handshake)
 }
 
 /// Both sides, message by message. An element is key store and back end to its side.

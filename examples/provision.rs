@@ -25,7 +25,7 @@
 )]
 
 #[path = "provision/faults.rs"]
-mod faults;
+pub(crate) mod faults;
 
 use std::process::ExitCode;
 
@@ -36,7 +36,7 @@ use remote_provisioning::{
     attestation::Policy,
     cose::encrypt0::Encrypt0,
     credential::SoftUsim,
-    crypto::{equal, rustcrypto::RustCrypto},
+    crypto::{Crypto, equal, rustcrypto::RustCrypto},
     edhoc::is_error_message,
     error::{Backend, Error},
     identity::{Plmn, Role},
@@ -58,14 +58,21 @@ const USAGE: &str = "usage: provision [--loss SHARE] [--seed NUMBER] [--tamper M
   --fault NAME      something is wrong, and is refused; `--fault list` lists what
   --ambient         the device cannot attest, and the policy says that it need not";
 
-#[derive(Default)]
-struct Options {
-    loss: f64,
-    seed: u64,
-    tamper: Option<usize>,
-    fault: Option<&'static Fault>,
-    list: bool,
-    ambient: bool,
+pub(crate) struct Options {
+    /// What both sides compute with.
+    pub(crate) crypto: &'static dyn Crypto,
+    pub(crate) loss: f64,
+    pub(crate) seed: u64,
+    pub(crate) tamper: Option<usize>,
+    pub(crate) fault: Option<&'static Fault>,
+    pub(crate) list: bool,
+    pub(crate) ambient: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { crypto: &RustCrypto, loss: 0.0, seed: 1, tamper: None, fault: None, list: false, ambient: false }
+    }
 }
 
 fn main() -> ExitCode {
@@ -90,7 +97,7 @@ fn main() -> ExitCode {
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options = Options { seed: 1, ..Options::default() };
+    let mut options = Options::default();
     while let Some(name) = arguments.next() {
         if name == "--ambient" {
             options.ambient = true;
@@ -115,8 +122,8 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
     Ok(options)
 }
 
-fn story(options: &Options) -> Result<(), Error> {
-    let mut world = World::new(options.seed).losing(options.loss);
+pub(crate) fn story(options: &Options) -> Result<(), Error> {
+    let mut world = World::new(options.seed).computing(options.crypto).losing(options.loss);
     if let Some(number) = options.tamper {
         world = world.tampering(number);
     }

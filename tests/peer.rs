@@ -116,11 +116,21 @@ fn pair(initiator: &str, responder: &str) -> (Ran, Ran) {
     let (mut one, mut other) = (start(&format!("initiator {initiator}")), start(&format!("responder {responder}")));
     let there = wire(one.stdout.take().unwrap(), other.stdin.take().unwrap());
     let back = wire(other.stdout.take().unwrap(), one.stdin.take().unwrap());
-    let ran = |mut child: Child, lines: thread::JoinHandle<Vec<String>>| Ran {
-        lines: lines.join().unwrap(),
-        code: child.wait().unwrap().code(),
+    let ran = |arguments, mut child: Child, lines: thread::JoinHandle<Vec<String>>| {
+        let lines = lines.join().unwrap();
+        keep_keys(arguments, &lines);
+        Ran { lines, code: child.wait().unwrap().code() }
     };
-    (ran(one, there), ran(other, back))
+    (ran(initiator, one, there), ran(responder, other, back))
+}
+
+/// No private key that was given is in what was said.
+fn keep_keys(arguments: &str, lines: &[String]) {
+    let words: Vec<_> = arguments.split_whitespace().collect();
+    for key in words.windows(2).filter(|pair| ["--sk", "--eph"].contains(&pair[0]) && pair[1].len() == 64) {
+        let key = key[1].to_lowercase();
+        assert!(lines.iter().all(|line| !line.to_lowercase().contains(&key)), "{arguments}");
+    }
 }
 
 /// Both complete, believe each other and export the same.
@@ -139,7 +149,8 @@ fn alone(arguments: &str, input: &str) -> Ran {
     let mut child = start(arguments);
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
-    let lines = String::from_utf8(output.stdout).unwrap().lines().map(String::from).collect();
+    let lines: Vec<_> = String::from_utf8(output.stdout).unwrap().lines().map(String::from).collect();
+    keep_keys(arguments, &lines);
     Ran { code: output.status.code(), lines }
 }
 

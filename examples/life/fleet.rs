@@ -10,8 +10,10 @@ use remote_provisioning::{
         device::{Goal, subscription},
         log::What,
     },
-    sim::{Event, World, identities, maker},
+    sim::{Event, World, maker},
 };
+
+use super::Setting;
 
 const MINUTE: u64 = 60_000;
 
@@ -33,9 +35,9 @@ struct Meter {
     first: u32,
 }
 
-pub(super) fn rekeyed(seed: u64, loss: f64) -> Result<(), Error> {
+pub(super) fn rekeyed(setting: &Setting) -> Result<(), Error> {
     println!("\n── A fleet of five: each gets a new K");
-    let meters = (1..=5).map(|number| Meter::new(number, seed, loss));
+    let meters = (1..=5).map(|number| Meter::new(number, setting));
     let mut meters = meters.collect::<Result<Vec<_>, _>>()?;
     let mut campaign = Campaign::new(Operation::Rekey, meters.iter().map(|meter| meter.name.clone()), PACE)?;
     let (mut now, mut stops) = (Millis(0), 0);
@@ -85,9 +87,8 @@ fn said(outcome: Outcome) -> String {
 }
 
 impl Meter {
-    fn new(number: u64, seed: u64, loss: f64) -> Result<Self, Error> {
-        let mut world = World::new(seed.wrapping_add(number)).losing(loss);
-        world = world.trusting(identities::device_anchors(), identities::operator_anchors());
+    fn new(number: u64, setting: &Setting) -> Result<Self, Error> {
+        let mut world = setting.world(number);
         world.home.mode = Previous::Shared;
         world.go(Goal::Provision, &mut |_, _| {})?;
         let mut meter = Self { name: format!("meter {number}"), world, first: 0 };

@@ -114,7 +114,7 @@ impl Milenage {
     /// With the operator's own constants.
     #[must_use]
     pub fn with_constants(mut self, constants: Constants) -> Self {
-        self.0.set_constants(&constants);
+        swept::<BLOCK, _>(|| self.0.set_constants(&constants));
         self
     }
 

@@ -24,7 +24,13 @@ use core::{fmt, ops::RangeInclusive};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{AMF_RESYNC, AlgorithmSet, Amf, Keys, Output, Sqn, SubscriberKey, rijndael256::Rijndael256, xor};
-use crate::{crypto::Secret, error::Misuse};
+use crate::{
+    crypto::{
+        Secret,
+        sweep::{BLOCKS, swept},
+    },
+    error::Misuse,
+};
 
 /// ALGONAME of 3GPP (TS 35.235 §8.1).
 pub const ALGONAME: &str = "MILENAGE2.0";
@@ -193,16 +199,17 @@ pub fn opc<'a>(k: impl Into<SubscriberKey<'a>>, op: &Secret<32>, algoname: &str)
         return Err(Misuse::Parameter("ALGONAME has at most 31 ASCII characters"));
     }
     let k = k.into();
-    let mut key = Zeroizing::new([0; 32]);
-    k.expand(&mut key);
-    let kernel = Rijndael256::new(&key);
-
     let mut opc = Secret::zeroed();
     opc.bytes_mut().copy_from_slice(op.bytes());
-    kernel.encrypt(opc.bytes_mut());
-    add(opc.bytes_mut(), [u8::from(k.is_long())].iter().chain(algoname.as_bytes()));
-    kernel.encrypt(opc.bytes_mut());
-    add(opc.bytes_mut(), op.bytes());
+    swept::<BLOCKS, _>(|| {
+        let mut key = Zeroizing::new([0; 32]);
+        k.expand(&mut key);
+        let kernel = Rijndael256::new(&key);
+        kernel.encrypt(opc.bytes_mut());
+        add(opc.bytes_mut(), [u8::from(k.is_long())].iter().chain(algoname.as_bytes()));
+        kernel.encrypt(opc.bytes_mut());
+        add(opc.bytes_mut(), op.bytes());
+    });
     Ok(opc)
 }
 

@@ -34,7 +34,13 @@ use keccak::Keccak;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{AMF_RESYNC, AlgorithmSet, Amf, Keys, Output, Sqn, SubscriberKey, xor};
-use crate::{crypto::Secret, error::Misuse};
+use crate::{
+    crypto::{
+        Secret,
+        sweep::{BLOCK, BLOCKS, swept},
+    },
+    error::Misuse,
+};
 
 /// MAC-A, MAC-S and RES are at the beginning of OUT.
 const FIRST_LANE: usize = 0;
@@ -190,7 +196,8 @@ impl Parameters {
 /// functions. Do it where TOP is at home: whoever has TOP and one subscriber's K has a part of everybody's secret.
 pub fn topc<'a>(k: impl Into<SubscriberKey<'a>>, top: &Secret<32>, parameters: Parameters) -> Secret<32> {
     let mut topc = Secret::zeroed();
-    Functions::new(k, top, parameters).out(TOPC, &[0; 16], 0).write(FIRST_LANE, topc.bytes_mut().iter_mut());
+    let functions = Functions::new(k, top, parameters);
+    swept::<BLOCKS, _>(|| functions.out(TOPC, &[0; 16], 0).write(FIRST_LANE, topc.bytes_mut().iter_mut()));
     topc
 }
 
@@ -215,11 +222,13 @@ impl Functions {
         let k = k.into();
         let long_k = matches!(k, SubscriberKey::Bits256(_));
         let mut own = Self(Box::new(Inner { k: [0; 4], topc: [0; 4], long_k, parameters }));
-        match k {
-            SubscriberKey::Bits128(k) => read(&mut own.0.k, k.bytes()),
-            SubscriberKey::Bits256(k) => read(&mut own.0.k, k.bytes()),
-        }
-        read(&mut own.0.topc, topc.bytes());
+        swept::<BLOCK, _>(|| {
+            match k {
+                SubscriberKey::Bits128(k) => read(&mut own.0.k, k.bytes()),
+                SubscriberKey::Bits256(k) => read(&mut own.0.k, k.bytes()),
+            }
+            read(&mut own.0.topc, topc.bytes());
+        });
         own
     }
 

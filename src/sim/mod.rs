@@ -25,7 +25,7 @@ use crate::{
     aka::{self, Vector},
     attestation::Attester,
     credential::{SoftUsim, StorageKey},
-    crypto::{Hash, Rng, equal, rustcrypto::RustCrypto},
+    crypto::{Crypto, Hash, Rng, equal, rustcrypto::RustCrypto},
     edhoc::OwnCredential,
     error::{Backend, Error, Refused, Result},
     identity::{Domain, Role, Supi},
@@ -184,6 +184,16 @@ pub struct Party {
     pub keys: MemoryKeyStore,
 }
 
+/// What both machines compute with.
+#[derive(Clone, Copy)]
+struct Primitives(&'static dyn Crypto);
+
+impl core::fmt::Debug for Primitives {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Primitives(..)")
+    }
+}
+
 /// A device, an operator, and what is between them.
 #[derive(Debug)]
 pub struct World {
@@ -205,6 +215,7 @@ pub struct World {
     pub attestation: Option<Attestation>,
     /// When the power of the device goes next, once. It comes back by the next attempt.
     pub cut: Option<Cut>,
+    primitives: Primitives,
     storage: StorageKey,
     device_keys: MemoryKeyStore,
     operator_keys: MemoryKeyStore,
@@ -246,6 +257,7 @@ impl World {
             attempts: 20,
             attestation: maker::device_name().and_then(|name| Attestation::new(&name)).ok(),
             cut: None,
+            primitives: Primitives(&RustCrypto),
             storage: Home::storage_key().expect("a fixed key"),
             device_keys: keys(identities::device_key()).expect("a scalar"),
             operator_keys: keys(identities::operator_key()).expect("a scalar"),
@@ -261,6 +273,13 @@ impl World {
             seen: Vec::new(),
         };
         world
+    }
+
+    /// Both machines compute with this backend.
+    #[must_use]
+    pub const fn computing(mut self, crypto: &'static dyn Crypto) -> Self {
+        self.primitives = Primitives(crypto);
+        self
     }
 
     /// Loses this share of the transmissions.
@@ -423,7 +442,7 @@ impl World {
         let config = self.operator_config.clone();
         let operator = self.operators.entry(frame.session).or_insert_with(|| Operator::new(config));
         let mut desk = Desk {
-            crypto: &RustCrypto,
+            crypto: self.primitives.0,
             rng: &mut self.rng,
             keys: &self.operator_keys,
             storage: &self.storage,
@@ -494,7 +513,6 @@ impl World {
     }
 
     fn send(&mut self, session: u32, from: Role, bytes: &[u8], link: &mut Link, watch: Watcher<'_>) {
-        use crate::crypto::Crypto;
         let hash = RustCrypto.sha256(&[bytes]);
         let known = self.seen.iter().position(|seen| *seen == hash);
         let number = known.unwrap_or(self.seen.len()).saturating_add(1);
@@ -527,7 +545,7 @@ impl World {
             None => None,
         };
         let mut platform = Platform {
-            crypto: &RustCrypto,
+            crypto: self.primitives.0,
             rng: &mut self.rng,
             keys: &self.device_keys,
             anchors: &self.device_anchors,

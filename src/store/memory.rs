@@ -83,10 +83,12 @@ mod keys {
             let held = swept::<POINTS, _>(|| {
                 Ok(Box::new(match kind {
                     KeyKind::P256 => Key::P256(SigningKey::from_bytes(private.into()).map_err(|_| Backend::Key)?),
-                    KeyKind::X25519 if HAS_X25519 => Key::X25519 {
-                        private: Secret::from_slice(private)?,
-                        public: PublicKey::from_checked_x25519(&rustcrypto::public_x25519(private)),
-                    },
+                    KeyKind::X25519 if HAS_X25519 => {
+                        let u = swept::<POINTS, _>(|| rustcrypto::public_x25519(private));
+                        // Before the private key is copied: a part of it is undefined, and so whatever was on the stack.
+                        let public = PublicKey::from_checked_x25519(&u);
+                        Key::X25519 { private: Secret::from_slice(private)?, public }
+                    }
                     #[cfg(feature = "x25519")]
                     KeyKind::Ed25519 => Key::Ed25519(ed25519_dalek::SigningKey::from_bytes(private)),
                     _ => return Err(Backend::Key),

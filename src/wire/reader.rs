@@ -137,7 +137,8 @@ impl<'a> Reader<'a> {
     #[cold]
     #[inline(never)]
     fn unexpected(&self) -> Malformed {
-        self.clone().head().err().unwrap_or(Malformed::WrongType)
+        let Some((first, after)) = self.rest.split_first() else { return Malformed::Truncated };
+        argument(Kind::of(*first), first & 0x1f, after).err().unwrap_or(Malformed::WrongType)
     }
 
     /// A number of items, of at least `bytes` bytes each: never more than can be there, so it is safe to loop over or to

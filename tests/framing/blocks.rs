@@ -10,7 +10,7 @@ use remote_provisioning::{
     wire::MAX_MESSAGE,
 };
 
-use crate::{allocated, message, refused};
+use crate::{allocated, lengths, message, refused};
 
 const NOW: Millis = Millis(0);
 
@@ -57,7 +57,7 @@ fn every_length_in_every_size() {
     for szx in 0..=6 {
         let size = size(szx);
         let mut reassembler = Reassembler::new(1_000);
-        for len in 0..=MAX_MESSAGE {
+        for len in lengths() {
             let whole = message(len, szx);
             let (mut number, mut payload_bytes) = (0, 0);
             let done = loop {

@@ -19,7 +19,7 @@ use remote_provisioning::{
     wire::MAX_MESSAGE,
 };
 
-use crate::{allocated, message, refused};
+use crate::{allocated, lengths, message, often, refused};
 
 const NOW: Millis = Millis(0);
 
@@ -269,7 +269,7 @@ fn every_length() {
     let (mut peer, mut server) = (Peer::new(Profile::EAP), Server::start(Profile::EAP, 250, None, NOW));
     let mut got = Vec::new();
     settle(&mut peer, &mut server, &mut got);
-    for len in 1..=MAX_MESSAGE {
+    for len in lengths().skip(1) {
         let (up, down) = (message(len, 1), message(MAX_MESSAGE + 1 - len, 2));
         let expected = |len: usize| match len {
             ..=1_014 => (1, len + 6),
@@ -315,7 +315,7 @@ fn every_length() {
 fn a_lower_layer_that_loses_packets() {
     let profile = Profile::new(64).unwrap();
     let quality = Quality { loss: 0.25, doubling: 0.2, reordering: 0.0, damage: 0.0, delay: 40 };
-    for seed in 0..200 {
+    for seed in 0..often(200) {
         let mut link = Link::new(quality, seed);
         let messages: Vec<_> = (0..4).map(|number| message(40 + (seed as usize * 31) % 400, number)).collect();
         let mut peer = Peer::new(profile);

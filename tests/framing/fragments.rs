@@ -7,7 +7,7 @@ use remote_provisioning::{
     wire::MAX_MESSAGE,
 };
 
-use crate::{allocated, message, refused};
+use crate::{allocated, message, often, refused};
 
 const NOW: Millis = Millis(1_000);
 const PATIENCE: u64 = 60_000;
@@ -31,7 +31,7 @@ fn refuses(bad: &Piece<'_>, now: Millis, why: impl Into<Error>) {
     let whole = message(450, 1);
     let mut reassembler = with_200(&whole);
     let why = why.into();
-    for _ in 0..1_000 {
+    for _ in 0..often(1_000) {
         let (count, _, result) = allocated(|| reassembler.accept(bad, now));
         assert_eq!(result, Err(why), "{bad:?}");
         assert_eq!(count, 0, "{bad:?}");

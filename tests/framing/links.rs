@@ -15,7 +15,7 @@ use remote_provisioning::{
     wire::MAX_MESSAGE,
 };
 
-use crate::{allocated, message, refused};
+use crate::{allocated, lengths, message, often, refused};
 
 const EXCHANGE: u16 = 0x4711;
 const PATIENCE: u64 = 300_000;
@@ -98,7 +98,7 @@ fn every_length() {
     for profile in [Profile::SMS, Profile::APDU, Profile::NAS] {
         let room = profile.packet() - HEAD_LEN;
         let (mut client, mut server) = (client(profile), server(profile));
-        for len in 0..=MAX_MESSAGE {
+        for len in lengths() {
             let (question, answer) = (message(len, 1), message(MAX_MESSAGE - len, 2));
             let crossed = ask(&mut client, &mut server, &question, &answer);
             let fragments = [len, MAX_MESSAGE - len].map(|len| len.div_ceil(room).max(1));
@@ -137,7 +137,7 @@ fn figures() {
 #[test]
 fn a_link_that_loses_doubles_and_reorders() {
     let (mut lost, mut refusals) = (0, 0);
-    for seed in 0..300 {
+    for seed in 0..often(300) {
         let profile = [Profile::SMS, Profile::APDU, Profile::NAS][seed as usize % 3];
         let quality = Quality { loss: 0.25, doubling: 0.2, reordering: 0.1, damage: 0.0, delay: 40 };
         let mut link = Link::new(quality, seed);
@@ -209,7 +209,7 @@ fn a_link_that_loses_doubles_and_reorders() {
         assert_eq!((asked, answered), (5, 5));
     }
     println!("{lost} lost, {refusals} refused");
-    assert!(lost > 1_000 && refusals > 100, "{lost} {refusals}");
+    assert!(u64::from(lost) > often(1_000) && refusals > often(100), "{lost} {refusals}");
 }
 
 /// Noise from elsewhere, after each packet: none of it leads anywhere, and none of it costs memory.

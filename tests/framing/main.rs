@@ -27,7 +27,20 @@ mod onboarding;
 mod relays;
 mod through;
 
-use remote_provisioning::error::{Error, Fragment};
+use remote_provisioning::{
+    error::{Error, Fragment},
+    wire::MAX_MESSAGE,
+};
+
+/// How often something is done, and in the interpreter that finds undefined behaviour a hundredth of it.
+const fn often(times: u64) -> u64 {
+    if cfg!(miri) { times.div_ceil(100) } else { times }
+}
+
+/// All lengths of a message; in that interpreter a few.
+fn lengths() -> impl Iterator<Item = usize> {
+    (0..=MAX_MESSAGE).step_by(if cfg!(miri) { 1_021 } else { 1 })
+}
 
 /// `len` bytes that differ from their neighbours, and from those of another `seed`.
 fn message(len: usize, seed: u8) -> Vec<u8> {

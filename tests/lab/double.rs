@@ -58,7 +58,7 @@ impl Op {
 pub(crate) enum Kind {
     /// A private key of the ephemeral exchange.
     Scalar,
-    /// The product of an exchange.
+    /// The product of an exchange, or another key that HKDF starts from.
     Shared,
     /// A pseudorandom key of HKDF.
     Prk,
@@ -173,6 +173,10 @@ impl<W: Watch, C: Crypto> Crypto for Double<W, C> {
     fn hkdf_extract(&self, salt: &[u8], ikm: &[u8], prk: &mut Secret<HASH_LEN>) {
         self.tell(Op::Extract);
         self.inner.hkdf_extract(salt, ikm, prk);
+        // A key or a product: of those that a key store made, this is all that a backend sees. A text is longer.
+        if ikm.len() == HASH_LEN {
+            self.secret(Kind::Shared, ikm);
+        }
         self.secret(Kind::Prk, prk.bytes());
     }
 
@@ -266,7 +270,7 @@ impl<W: Watch, C: Crypto> Crypto for Double<W, C> {
 
 // ------------------------------------------------------------------------------------------------------ watches
 
-/// Counts every operation, lets the n-th one fail, and keeps all keys, nonces and secrets.
+/// Counts every operation, lets the n-th one fail, changes the n-th plaintext, and keeps all keys, nonces and secrets.
 pub(crate) struct Recording {
     notes: Mutex<Notes>,
     /// What the notes are taken in: a test of memory looks away meanwhile, for they hold what must be nowhere.
@@ -281,7 +285,11 @@ pub(crate) struct Notes {
     pub(crate) secrets: BTreeSet<(Kind, Vec<u8>)>,
     /// Operations that can fail and still succeed; `None` for all.
     good_for: Option<usize>,
+    /// What happens to a plaintext before it is sealed, after how many more.
+    change: Option<(usize, Change)>,
 }
+
+type Change = Box<dyn FnOnce(&mut [u8]) + Send>;
 
 impl Notes {
     pub(crate) fn count(&self, op: Op) -> usize {
@@ -319,6 +327,11 @@ impl Recording {
         self.notes.lock().unwrap().good_for = good;
     }
 
+    /// Lies under the right keys: the `n`-th plaintext from now on, from 0, is changed before it is sealed.
+    pub(crate) fn lie(&self, n: usize, change: impl FnOnce(&mut [u8]) + Send + 'static) {
+        self.note(|notes| notes.change = Some((n, Box::new(change))));
+    }
+
     fn note(&self, note: impl FnOnce(&mut Notes)) {
         let mut note = Some(note);
         (self.aside)(&mut || {
@@ -348,6 +361,14 @@ impl Watch for Recording {
 
     fn records(&self) -> bool {
         true
+    }
+
+    fn sealing(&self, _: &[u8], text: &mut Vec<u8>) {
+        self.note(|notes| match notes.change.take() {
+            Some((0, change)) => change(text),
+            Some((left, change)) => notes.change = Some((left - 1, change)),
+            None => {}
+        });
     }
 
     fn sealed(&self, sealed: Sealed) {

@@ -122,27 +122,37 @@ pub(crate) struct Keys {
     pub(crate) forged: bool,
     /// The signature that it made last.
     pub(crate) last: core::cell::Cell<Signature>,
-    /// Calls that it does not serve before it does, and what it says to them.
-    failing: core::cell::Cell<(usize, Backend)>,
+    /// Calls that it serves, those that it then does not before it does again, and what it says to them.
+    failing: core::cell::Cell<(usize, usize, Backend)>,
 }
 
 impl Keys {
     /// The next `times` calls fail with `error`; those behind them do not.
     pub(crate) fn fail(&self, times: usize, error: Backend) {
-        self.failing.set((times, error));
+        self.fail_after(0, times, error);
+    }
+
+    /// The next `good` calls do not, and then `times` do.
+    pub(crate) fn fail_after(&self, good: usize, times: usize, error: Backend) {
+        self.failing.set((good, times, error));
     }
 
     fn ready(&self) -> Result<(), Backend> {
-        let (left, error) = self.failing.get();
-        let Some(left) = left.checked_sub(1) else { return Ok(()) };
-        self.failing.set((left, error));
+        let (good, times, error) = self.failing.get();
+        if let Some(good) = good.checked_sub(1) {
+            self.failing.set((good, times, error));
+            return Ok(());
+        }
+        let Some(left) = times.checked_sub(1) else { return Ok(()) };
+        self.failing.set((0, left, error));
         Err(error)
     }
 
     pub(crate) fn new(key: &[u8; 32]) -> Self {
         let mut memory = MemoryKeyStore::new();
         memory.insert(IDENTITY, key).unwrap();
-        Self { memory, good_for: None.into(), forged: false, last: [0; 64].into(), failing: (0, Backend::Key).into() }
+        let (last, failing) = ([0; 64].into(), (0, 0, Backend::Key).into());
+        Self { memory, good_for: None.into(), forged: false, last, failing }
     }
 }
 
@@ -171,12 +181,41 @@ impl KeyStore for Keys {
     }
 }
 
+/// What is wrong with the clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// They are set back to the beginning of all counting.
+    Back,
+    /// They are set to the end of it.
+    Forward,
+    /// They do not move any more.
+    Still,
+    /// The device's calendar is empty.
+    NoDate,
+}
+
+/// Clocks that move with each call of a machine, and are wrong at the n-th.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    /// Calls at which they are still right.
+    pub(crate) good_for: usize,
+    pub(crate) wrong: Wrong,
+    /// Whether they are right again at the next call.
+    pub(crate) once: bool,
+    /// Moves so far.
+    pub(crate) moves: u64,
+}
+
 /// Both sides' worlds.
 pub(crate) struct Lab {
     /// Both machines'.
     pub(crate) crypto: &'static dyn Crypto,
     /// Where each call of a machine is made: a test of memory looks around before and after.
     pub(crate) around: fn(&mut dyn FnMut()),
+    /// Hears of every error that a call gives, and of every one that a machine ends with.
+    pub(crate) seen: fn(&Error),
+    /// `None`: the clocks stand still, but for what a test does.
+    pub(crate) clock: Option<Clock>,
     pub(crate) now: Millis,
     pub(crate) rng: Source,
     pub(crate) store: Store,
@@ -223,6 +262,8 @@ impl Lab {
         Self {
             crypto: &RustCrypto,
             around: |call| call(),
+            seen: |_| {},
+            clock: None,
             now: Millis(1_000),
             rng: Source { seeded: SeededRng::new(seed), good_for: None },
             store: Store { memory: MemoryStore::new(), good_for: None },
@@ -315,25 +356,60 @@ impl Lab {
         }
     }
 
+    /// Somebody is about to look at the clocks.
+    fn tick(&mut self) {
+        let Some(mut clock) = self.clock else { return };
+        clock.moves += 1;
+        let right = (Millis(1_000 + 50 * clock.moves), Date(TODAY.0 + clock.moves), Some(Date(TODAY.0 + clock.moves)));
+        let (now, today, date) = match clock.good_for.checked_sub(1) {
+            Some(left) => {
+                clock.good_for = left;
+                right
+            }
+            None => {
+                if clock.once {
+                    clock.good_for = usize::MAX;
+                }
+                match clock.wrong {
+                    Wrong::Back => (Millis(0), Date(0), Some(Date(0))),
+                    Wrong::Forward => (Millis(u64::MAX), Date(u64::MAX), Some(Date(u64::MAX))),
+                    Wrong::Still => (self.now, self.today, self.date),
+                    Wrong::NoDate => (right.0, right.1, None),
+                }
+            }
+        };
+        (self.now, self.today, self.date, self.clock) = (now, today, date, Some(clock));
+    }
+
+    fn seen<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        result.inspect_err(self.seen)
+    }
+
     pub(crate) fn start(&mut self) -> Result<Device, Error> {
+        self.tick();
         let (config, goal, now) = (self.device_config.clone(), self.goal.clone(), self.now);
-        around(self.around, || Device::start(config, goal, now, &mut self.platform()))
+        let started = around(self.around, || Device::start(config, goal, now, &mut self.platform()));
+        self.seen(started)
     }
 
     pub(crate) fn operator(&mut self) -> Operator {
-        self.today.0 += 1;
+        self.today.0 = self.today.0.saturating_add(1);
         Operator::new(self.operator_config.clone())
     }
 
     pub(crate) fn tell_device(&mut self, device: &mut Device, bytes: &[u8]) -> Outcome {
+        self.tick();
         let now = self.now;
-        around(self.around, || device.handle_message(bytes, now, &mut self.platform()))
+        let outcome = around(self.around, || device.handle_message(bytes, now, &mut self.platform()));
+        self.seen(outcome)
     }
 
     pub(crate) fn tell_operator(&mut self, operator: &mut Operator, bytes: &[u8]) -> Outcome {
         self.travel(operator);
+        self.tick();
         let now = self.now;
-        around(self.around, || operator.handle_message(bytes, now, &mut self.desk()))
+        let outcome = around(self.around, || operator.handle_message(bytes, now, &mut self.desk()));
+        self.seen(outcome)
     }
 
     /// Closes the session here and opens it on another server, if it may.
@@ -355,12 +431,15 @@ impl Lab {
 
     pub(crate) fn reopened(&self, token: &[u8]) -> Result<Opened<Operator>, Error> {
         let config = self.operator_config.clone();
-        around(self.around, || Operator::open(config, token, &token_key(), TODAY, self.now, self.crypto))
+        let opened = around(self.around, || Operator::open(config, token, &token_key(), TODAY, self.now, self.crypto));
+        self.seen(opened)
     }
 
     pub(crate) fn answer(&mut self, operator: &mut Operator, answer: Answer) -> Outcome {
         self.travel(operator);
-        around(self.around, || operator.answer(answer, &mut self.desk()))
+        self.tick();
+        let outcome = around(self.around, || operator.answer(answer, &mut self.desk()));
+        self.seen(outcome)
     }
 
     /// Answers questions until there are none, or one comes that is not to be answered.
@@ -370,7 +449,10 @@ impl Lab {
             match action {
                 operator::Action::Send(bytes) => out.sent.push(bytes),
                 operator::Action::WakeAt(moment) => out.wake = Some(moment),
-                operator::Action::Finished(result) => out.finished.push(result),
+                operator::Action::Finished(result) => {
+                    let _ = self.seen(result);
+                    out.finished.push(result);
+                }
                 operator::Action::Ask(question) => {
                     let name = name(&question);
                     out.asked.push(name);
@@ -418,7 +500,9 @@ impl Lab {
 
     /// A new session, to its end; how the device ended it, if it did.
     pub(crate) fn run(&mut self) -> Outcome {
-        let mut session = self.session(1);
+        let device = self.start()?;
+        let mut session = Session { device, operator: self.operator(), messages: Vec::new() };
+        session.messages.extend(from_device(&mut session.device).sent);
         loop {
             let (before, message) = (session.messages.len(), session.messages.last().unwrap().clone());
             if before.is_multiple_of(2) {
@@ -426,7 +510,7 @@ impl Lab {
                 let out = from_device(&mut session.device);
                 session.messages.extend(out.sent);
                 if let [result] = *out.finished {
-                    return result;
+                    return self.seen(result);
                 }
             } else {
                 let _ = self.tell_operator(&mut session.operator, &message);

@@ -15,6 +15,7 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod examples;
 mod nonces;
 mod outputs;
 mod types;

@@ -13,14 +13,14 @@ use remote_provisioning::{
 
 use crate::{
     lab::{
-        Lab,
+        Clock, Lab, Wrong,
         double::{Kind, Recording},
     },
     often,
 };
 
 /// All forms in which a secret could be printed: raw, in hexadecimal, in base64, and as a list of numbers.
-fn forms(secret: &[u8]) -> Vec<String> {
+pub(crate) fn forms(secret: &[u8]) -> Vec<String> {
     let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
     let list = format!("{secret:?}");
     let hex_list = format!("{secret:02x?}");
@@ -40,7 +40,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 /// The secrets of a run, cut to eight bytes: as good as the whole.
-fn secrets(recording: &Recording) -> BTreeSet<Vec<u8>> {
+pub(crate) fn secrets(recording: &Recording) -> BTreeSet<Vec<u8>> {
     let mut all: BTreeSet<Vec<u8>> = BTreeSet::new();
     all.insert(identities::device_key()[..8].to_vec());
     all.insert(identities::operator_key()[..8].to_vec());
@@ -144,6 +144,10 @@ fn nothing_secret_is_printed() {
             lab.store.good_for = sources.chance(0.15).then(|| sources.below(4));
             lab.rng.good_for = sources.chance(0.1).then(|| sources.below(12));
             lab.device_keys.good_for.set(sources.chance(0.1).then(|| sources.below(4)));
+            lab.operator_keys.good_for.set(sources.chance(0.1).then(|| sources.below(2)));
+            let wrong = [Wrong::Back, Wrong::Forward, Wrong::Still, Wrong::NoDate][sources.below(4)];
+            let clock = Clock { good_for: sources.below(12), wrong, once: sources.chance(0.5), moves: 0 };
+            lab.clock = sources.chance(0.1).then_some(clock);
             printed(&mut lab, &mut out, &mut sources);
             sessions += 1;
         }

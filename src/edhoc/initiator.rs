@@ -1,6 +1,6 @@
 //! The initiator's steps, in the order in which they happen (RFC 9528 §5).
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use crate::{
     crypto::{Crypto, EphemeralKey, Hash, PublicKey, Rng, SIGNATURE_LEN},
@@ -69,12 +69,15 @@ pub fn start(
     )?;
     let h_message_1 = crypto.sha256(&[&message_1]);
     let c_i = proposal.c_i.clone();
-    Ok((AwaitMessage2 { method: proposal.method, suite, ephemeral, c_i, h_message_1 }, message_1))
+    Ok((AwaitMessage2(Box::new(Sent { method: proposal.method, suite, ephemeral, c_i, h_message_1 })), message_1))
 }
 
 /// message_1 is out.
 #[derive(Debug)]
-pub struct AwaitMessage2 {
+pub struct AwaitMessage2(Box<Sent>);
+
+#[derive(Debug)]
+struct Sent {
     method: Method,
     suite: Suite,
     ephemeral: EphemeralKey,
@@ -88,13 +91,16 @@ impl AwaitMessage2 {
     /// # Errors
     /// [`Malformed`](crate::error::Malformed) or [`Misbehaved`]; the session is over.
     pub fn read(self, message_2: &[u8], crypto: &dyn Crypto) -> Result<Message2, Stopped<Self>> {
-        match self.decrypt(message_2, crypto) {
-            Ok(decrypted) => Ok(Message2 { sent: self, decrypted }),
+        match self.0.decrypt(message_2, crypto) {
+            Ok(decrypted) => Ok(Message2 { sent: self.0, decrypted }),
             Err(error) => Err(Stopped::new(error, self)),
         }
     }
+}
 
-    fn decrypt(&self, message_2: &[u8], crypto: &dyn Crypto) -> Result<Decrypted, Error> {
+impl Sent {
+    #[inline(never)]
+    fn decrypt(&self, message_2: &[u8], crypto: &dyn Crypto) -> Result<Box<Decrypted>, Error> {
         let (g_y, ciphertext_2) = message::read_message_2(message_2, self.suite.g_y_len)?;
         if g_y == self.ephemeral.public() {
             return Err(Misbehaved::Reflection.into());
@@ -117,15 +123,15 @@ impl AwaitMessage2 {
         if c_r == self.c_i {
             return Err(Misbehaved::SameConnectionId.into());
         }
-        Ok(Decrypted { g_y_point, th_2, prk_2e, c_r, plaintext })
+        Ok(Box::new(Decrypted { g_y_point, th_2, prk_2e, c_r, plaintext }))
     }
 }
 
 /// message_2 is decoded, not believed.
 #[derive(Debug)]
 pub struct Message2 {
-    sent: AwaitMessage2,
-    decrypted: Decrypted,
+    sent: Box<Sent>,
+    decrypted: Box<Decrypted>,
 }
 
 #[derive(Debug)]
@@ -164,8 +170,8 @@ impl Message2 {
     ) -> Result<Message2Accepted, Stopped<Self>> {
         match find(peer.into(), |peer| self.check(peer, own, crypto)) {
             Ok((peer, (static_prk, th_3))) => {
-                let Self { sent, decrypted } = self;
-                Ok(Message2Accepted {
+                let (sent, decrypted) = (*self.sent, *self.decrypted);
+                Ok(Message2Accepted(Box::new(Accepted {
                     method: sent.method,
                     names: Names { suite: sent.suite, own: sent.c_i, peer: decrypted.c_r },
                     g_y_point: decrypted.g_y_point,
@@ -173,15 +179,17 @@ impl Message2 {
                     prk_3e2m: static_prk.unwrap_or(decrypted.prk_2e),
                     peer,
                     ead: decrypted.plaintext.ead,
-                })
+                })))
             }
             Err(error) => Err(Stopped::new(error, self)),
         }
     }
 
     /// PRK_3e2m where it is not PRK_2e, and TH_3.
+    #[inline(never)]
     fn check(&self, peer: &Peer, own: &OwnCredential, crypto: &dyn Crypto) -> Result<(Option<Prk>, Hash), Error> {
-        let Self { sent, decrypted: Decrypted { th_2, prk_2e, c_r, plaintext, .. } } = self;
+        let Decrypted { th_2, prk_2e, c_r, plaintext, .. } = &*self.decrypted;
+        let sent = &self.sent;
         let signs = sent.method.responder_signs();
         check_not_own(peer, own)?;
         check_usage(peer, signs, sent.suite)?;
@@ -207,7 +215,10 @@ impl Message2 {
 
 /// The responder is authenticated; message_3 can be made.
 #[derive(Debug)]
-pub struct Message2Accepted {
+pub struct Message2Accepted(Box<Accepted>);
+
+#[derive(Debug)]
+struct Accepted {
     method: Method,
     names: Names,
     g_y_point: Option<PublicKey>,
@@ -220,22 +231,22 @@ pub struct Message2Accepted {
 impl Message2Accepted {
     /// The responder.
     pub const fn peer(&self) -> &Verified<Peer> {
-        &self.peer
+        &self.0.peer
     }
 
     /// EAD_2, authenticated.
     pub const fn ead(&mut self) -> &mut Ead {
-        &mut self.ead
+        &mut self.0.ead
     }
 
     /// TH_3, for evidence that is to be bound to this session.
     pub const fn th_3(&self) -> &Hash {
-        &self.th_3
+        &self.0.th_3
     }
 
     /// Bytes of PLAINTEXT_3 with these items, for choosing a padding (§3.8.1).
     pub fn plaintext_3_len(&self, own: &OwnCredential, ead_3: &[EadItem<'_>]) -> usize {
-        let proof_len = if self.method.initiator_signs() { SIGNATURE_LEN } else { self.names.suite.mac_len };
+        let proof_len = if self.0.method.initiator_signs() { SIGNATURE_LEN } else { self.0.names.suite.mac_len };
         message::plaintext_len(None, &own.id, proof_len, ead_3)
     }
 
@@ -251,15 +262,19 @@ impl Message2Accepted {
         keys: &dyn KeyStore,
         crypto: &dyn Crypto,
     ) -> Result<(AwaitMessage4, Vec<u8>), Stopped<Self>> {
-        match self.make(own, ead_3, keys, crypto) {
+        match self.0.make(own, ead_3, keys, crypto) {
             Ok((cipher, th_4, keys, message_3)) => {
-                let session = Session::new(self.peer, self.names, th_4, keys);
-                Ok((AwaitMessage4 { session, cipher }, message_3))
+                let Accepted { peer, names, .. } = *self.0;
+                let session = Session::new(peer, names, th_4, keys);
+                Ok((AwaitMessage4(Box::new(Finishing { session, cipher })), message_3))
             }
             Err(error) => Err(Stopped::new(error, self)),
         }
     }
+}
 
+impl Accepted {
+    #[inline(never)]
     fn make(
         &self,
         own: &OwnCredential,
@@ -292,14 +307,16 @@ impl Message2Accepted {
 }
 
 /// message_3 is out.
-pub struct AwaitMessage4 {
+pub struct AwaitMessage4(Box<Finishing>);
+
+struct Finishing {
     session: Session,
     cipher: MessageCipher,
 }
 
 impl core::fmt::Debug for AwaitMessage4 {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("AwaitMessage4").field("session", &self.session).finish_non_exhaustive()
+        f.debug_struct("AwaitMessage4").field("session", &self.0.session).finish_non_exhaustive()
     }
 }
 
@@ -309,9 +326,9 @@ impl AwaitMessage4 {
     /// # Errors
     /// [`Untrusted::Authentication`](crate::error::Untrusted::Authentication); the session is over.
     pub fn read(self, message_4: &[u8], crypto: &dyn Crypto) -> Result<Message4, Stopped<Self>> {
-        let ead = self.cipher.open(message_4, crypto).and_then(|plaintext_4| Ok(Ead::read(&plaintext_4)?));
+        let ead = self.0.cipher.open(message_4, crypto).and_then(|plaintext_4| Ok(Ead::read(&plaintext_4)?));
         match ead {
-            Ok(ead) => Ok(Message4 { session: self.session, ead }),
+            Ok(ead) => Ok(Message4 { session: self.0.session, ead }),
             Err(error) => Err(Stopped::new(error, self)),
         }
     }

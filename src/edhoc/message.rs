@@ -1,7 +1,6 @@
 //! The bytes of the messages (RFC 9528 §5): what is on the wire, nothing about keys.
 
 use alloc::vec::Vec;
-use core::ops::Range;
 
 use arrayvec::ArrayVec;
 
@@ -72,21 +71,27 @@ fn write_ead(items: &[EadItem<'_>], w: &mut Writer<'_>) {
 /// The EAD items of a received message. Critical ones must be taken before the next message can be made.
 pub struct Ead {
     bytes: Vec<u8>,
-    waiting: ArrayVec<Waiting, MAX_EAD>,
+    /// Which of the items, padding not counted, have been taken: a bit for each, the first one the lowest.
+    taken: u8,
 }
+
+const _: () = assert!(MAX_EAD <= 8, "a bit for each item");
 
 /// Tells how much there is and nothing of what it is: EAD_2 to EAD_4 come encrypted.
 impl core::fmt::Debug for Ead {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Ead({} bytes, {} items waiting)", self.bytes.len(), self.waiting.len())
+        write!(f, "Ead({} bytes, {} items waiting)", self.bytes.len(), waiting(&self.bytes, self.taken).count())
     }
 }
 
-struct Waiting {
+/// An item in the EAD field.
+struct Item<'a> {
+    /// Its bit in [`Ead::taken`].
+    bit: u8,
     /// Wider than any registered label, so that an item which no caller can know is ignored or refused like any other.
     label: u64,
     critical: bool,
-    value: Option<Range<usize>>,
+    value: Option<&'a [u8]>,
 }
 
 /// An EAD item that was taken out of a message.
@@ -98,27 +103,30 @@ pub struct TakenEad<'a> {
     pub value: Option<&'a [u8]>,
 }
 
+/// The next item that is no padding, `number` items after the first; `None` at the end.
+fn next_item<'a>(reader: &mut Reader<'a>, number: usize) -> Result<Option<Item<'a>>, Malformed> {
+    while !reader.is_empty() {
+        let label = reader.integer()?;
+        let value =
+            if !reader.is_empty() && reader.peek()? == Kind::Bytes { Some(reader.bytes()?) } else { None };
+        if label.unsigned_abs() != u64::from(PADDING) {
+            let bit = u32::try_from(number).ok().and_then(|number| 1_u8.checked_shl(number));
+            let bit = bit.ok_or(Malformed::TooLong)?;
+            return Ok(Some(Item { bit, label: label.unsigned_abs(), critical: label < 0, value }));
+        }
+    }
+    Ok(None)
+}
+
 impl Ead {
     /// `rest` is the tail of a plaintext or of message_1, after its last fixed item.
     pub(super) fn read(rest: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(rest)?;
-        let mut waiting = ArrayVec::new();
-        let position = |reader: &Reader<'_>| rest.len().saturating_sub(reader.rest().len());
-        while !reader.is_empty() {
-            let label = reader.integer()?;
-            let value = if !reader.is_empty() && reader.peek()? == Kind::Bytes {
-                let len = reader.bytes()?.len();
-                let end = position(&reader);
-                Some(end.saturating_sub(len)..end)
-            } else {
-                None
-            };
-            let item = Waiting { label: label.unsigned_abs(), critical: label < 0, value };
-            if item.label != u64::from(PADDING) {
-                waiting.try_push(item).map_err(|_| Malformed::TooLong)?;
-            }
+        let mut number = 0_usize;
+        while next_item(&mut reader, number)?.is_some() {
+            number = number.saturating_add(1);
         }
-        Ok(Self { bytes: rest.to_vec(), waiting })
+        Ok(Self { bytes: rest.to_vec(), taken: 0 })
     }
 
     /// The encoded EAD field, as it enters the transcript.
@@ -128,18 +136,18 @@ impl Ead {
 
     /// Takes the first item with this label. A second one with the same label stays until it is taken too.
     pub fn take(&mut self, label: u32) -> Option<TakenEad<'_>> {
-        let index = self.waiting.iter().position(|item| item.label == u64::from(label))?;
-        let item = self.waiting.remove(index);
-        let value = item.value.and_then(|range| self.bytes.get(range));
-        Some(TakenEad { critical: item.critical, value })
+        let Self { bytes, taken } = self;
+        let item = waiting(bytes, *taken).find(|item| item.label == u64::from(label))?;
+        *taken |= item.bit;
+        Some(TakenEad { critical: item.critical, value: item.value })
     }
 
     /// The items that nobody has taken, as they came.
     pub(super) fn write_waiting(&self, writer: &mut Writer<'_>) {
-        for Waiting { label, critical, value } in &self.waiting {
-            let label = i64::try_from(*label).unwrap_or(i64::MAX);
-            writer.integer(if *critical { label.saturating_neg() } else { label });
-            if let Some(value) = value.clone().and_then(|range| self.bytes.get(range)) {
+        for Item { label, critical, value, .. } in waiting(&self.bytes, self.taken) {
+            let label = i64::try_from(label).unwrap_or(i64::MAX);
+            writer.integer(if critical { label.saturating_neg() } else { label });
+            if let Some(value) = value {
                 writer.bytes(value);
             }
         }
@@ -152,8 +160,15 @@ impl Ead {
     /// # Errors
     /// [`Misbehaved::CriticalEad`].
     pub fn end(&self) -> Result<(), Misbehaved> {
-        if self.waiting.iter().any(|item| item.critical) { Err(Misbehaved::CriticalEad) } else { Ok(()) }
+        if waiting(&self.bytes, self.taken).any(|item| item.critical) { Err(Misbehaved::CriticalEad) } else { Ok(()) }
     }
+}
+
+/// The items of a field that are not `taken`. The field was read before, so reading it again does not fail.
+fn waiting(field: &[u8], taken: u8) -> impl Iterator<Item = Item<'_>> {
+    let mut reader = Reader::new(field).ok();
+    let items = (0..MAX_EAD).map_while(move |number| next_item(reader.as_mut()?, number).ok()?);
+    items.filter(move |item| item.bit & taken == 0)
 }
 
 // ----------------------------------------------------------------------------------------------------- message_1

@@ -3,12 +3,12 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use crate::{
-    crypto::{Crypto, EphemeralKey, Hash, PublicKey, Rng, SIGNATURE_LEN},
+    crypto::{Crypto, EphemeralKey, Hash, PublicKey, Rng},
     edhoc::{
         ConnectionId, Ead, EadItem, Method, OwnCredential, Proof, Session, Stopped, Suite, check_not_own, check_usage,
         find,
-        message::{self, MAX_SUITES, Plaintext},
-        schedule::{self, Label, MessageCipher, Prk},
+        message::{self, Draft, MAX_SUITES, Plaintext},
+        schedule::{self, Label, MESSAGE_ROOM, MessageCipher, Prk},
         session::{Names, SessionKeys},
         shared_secret,
     },
@@ -63,7 +63,7 @@ pub fn start(
             suites: proposal.suites.iter().map(|suite| suite.number).collect(),
             g_x: ephemeral.public(),
             c_i: proposal.c_i.clone(),
-            ead: &message::encode_ead(proposal.ead_1),
+            ead: &message::encode_ead(proposal.ead_1, 0),
         }
         .encode(),
     )?;
@@ -209,7 +209,7 @@ impl Message2 {
             mac_len: sent.suite.mac_len,
         }
         .check(peer, &plaintext.id_cred, Some(c_r), &plaintext.proof, crypto)?;
-        Ok((static_prk, schedule::th_next(th_2, &plaintext.bytes, peer.credential(), crypto)))
+        Ok((static_prk, schedule::th_next(th_2, plaintext.bytes(), peer.credential(), crypto)))
     }
 }
 
@@ -246,7 +246,7 @@ impl Message2Accepted {
 
     /// Bytes of PLAINTEXT_3 with these items, for choosing a padding (§3.8.1).
     pub fn plaintext_3_len(&self, own: &OwnCredential, ead_3: &[EadItem<'_>]) -> usize {
-        let proof_len = if self.0.method.initiator_signs() { SIGNATURE_LEN } else { self.0.names.suite.mac_len };
+        let proof_len = self.0.names.suite.proof_len(self.0.method.initiator_signs());
         message::plaintext_len(None, &own.id, proof_len, ead_3)
     }
 
@@ -294,13 +294,15 @@ impl Accepted {
             }
         };
         let prk_4e3m = static_prk.as_ref().unwrap_or(prk_3e2m);
-        let (ead, signs) = (message::encode_ead(ead_3), self.method.initiator_signs());
-        let proof = Proof { prk: prk_4e3m, label: Label::Mac3, th: th_3, ead: &ead, signs, mac_len: suite.mac_len };
+        let signs = self.method.initiator_signs();
+        let draft = Draft::new(None, &own.id, suite.proof_len(signs), ead_3, MESSAGE_ROOM);
+        let (ead, mac_len) = (draft.ead(), suite.mac_len);
+        let proof = Proof { prk: prk_4e3m, label: Label::Mac3, th: th_3, ead, signs, mac_len };
         let proof = own.prove(&proof, None, keys, crypto)?;
-        let plaintext_3 = message::encode_plaintext(None, &own.id, &proof, &ead);
-        let cipher = MessageCipher::new(*suite, prk_3e2m, (Label::K3, Label::Iv3), th_3, crypto)?;
-        let message_3 = message::sendable(cipher.seal(&plaintext_3, crypto)?)?;
+        let plaintext_3 = draft.finish(&proof);
         let th_4 = schedule::th_next(th_3, &plaintext_3, &own.credential, crypto);
+        let cipher = MessageCipher::new(*suite, prk_3e2m, (Label::K3, Label::Iv3), th_3, crypto)?;
+        let message_3 = message::sendable(cipher.seal(plaintext_3, crypto)?)?;
         let cipher = MessageCipher::new(*suite, prk_4e3m, (Label::K4, Label::Iv4), &th_4, crypto)?;
         Ok((cipher, th_4, SessionKeys::new(prk_4e3m, &th_4, crypto)?, message_3))
     }
@@ -326,7 +328,7 @@ impl AwaitMessage4 {
     /// # Errors
     /// [`Untrusted::Authentication`](crate::error::Untrusted::Authentication); the session is over.
     pub fn read(self, message_4: &[u8], crypto: &dyn Crypto) -> Result<Message4, Stopped<Self>> {
-        let ead = self.0.cipher.open(message_4, crypto).and_then(|plaintext_4| Ok(Ead::read(&plaintext_4)?));
+        let ead = self.0.cipher.open(message_4, crypto).and_then(|plaintext_4| Ok(Ead::read(plaintext_4)?));
         match ead {
             Ok(ead) => Ok(Message4 { session: self.0.session, ead }),
             Err(error) => Err(Stopped::new(error, self)),

@@ -1,6 +1,7 @@
 //! The bytes of the messages (RFC 9528 §5): what is on the wire, nothing about keys.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use arrayvec::ArrayVec;
 
@@ -49,8 +50,9 @@ impl<'a> EadItem<'a> {
     }
 }
 
-pub(super) fn encode_ead(items: &[EadItem<'_>]) -> Vec<u8> {
-    wire::encode_with(|w| write_ead(items, w))
+/// The EAD field, in a buffer with `room` bytes more.
+pub(super) fn encode_ead(items: &[EadItem<'_>], room: usize) -> Vec<u8> {
+    wire::encode_with_room(room, |w| write_ead(items, w))
 }
 
 /// How long the EAD field is with these items.
@@ -70,7 +72,10 @@ fn write_ead(items: &[EadItem<'_>], w: &mut Writer<'_>) {
 
 /// The EAD items of a received message. Critical ones must be taken before the next message can be made.
 pub struct Ead {
-    bytes: Vec<u8>,
+    /// What the field is the end of.
+    message: Vec<u8>,
+    /// Where it starts.
+    start: usize,
     /// Which of the items, padding not counted, have been taken: a bit for each, the first one the lowest.
     taken: u8,
 }
@@ -80,7 +85,7 @@ const _: () = assert!(MAX_EAD <= 8, "a bit for each item");
 /// Tells how much there is and nothing of what it is: EAD_2 to EAD_4 come encrypted.
 impl core::fmt::Debug for Ead {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Ead({} bytes, {} items waiting)", self.bytes.len(), waiting(&self.bytes, self.taken).count())
+        write!(f, "Ead({} bytes, {} items waiting)", self.bytes().len(), waiting(self.bytes(), self.taken).count())
     }
 }
 
@@ -119,32 +124,54 @@ fn next_item<'a>(reader: &mut Reader<'a>, number: usize) -> Result<Option<Item<'
 }
 
 impl Ead {
-    /// `rest` is the tail of a plaintext or of message_1, after its last fixed item.
-    pub(super) fn read(rest: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(rest)?;
+    /// The last `len` bytes of a plaintext or of message_1, after its last fixed item.
+    pub(super) fn at_the_end_of(message: Vec<u8>, len: usize) -> Result<Self, Malformed> {
+        let ead = Self { start: message.len().saturating_sub(len), message, taken: 0 };
+        let mut reader = Reader::new(ead.bytes())?;
         let mut number = 0_usize;
         while next_item(&mut reader, number)?.is_some() {
             number = number.saturating_add(1);
         }
-        Ok(Self { bytes: rest.to_vec(), taken: 0 })
+        Ok(ead)
+    }
+
+    /// A field that is all there is.
+    pub(super) fn read(field: Vec<u8>) -> Result<Self, Malformed> {
+        let len = field.len();
+        Self::at_the_end_of(field, len)
+    }
+
+    /// Without what came before it in the message, which may be long.
+    pub(super) fn alone(self) -> Self {
+        Self { message: self.bytes().to_vec(), start: 0, ..self }
+    }
+
+    /// Nothing more is wanted of it.
+    ///
+    /// # Errors
+    /// As [`Ead::end`].
+    pub(crate) fn close(&mut self) -> Result<(), Misbehaved> {
+        self.end()?;
+        *self = Self { message: Vec::new(), start: 0, taken: 0 };
+        Ok(())
     }
 
     /// The encoded EAD field, as it enters the transcript.
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.message.get(self.start..).unwrap_or_default()
     }
 
     /// Takes the first item with this label. A second one with the same label stays until it is taken too.
     pub fn take(&mut self, label: u32) -> Option<TakenEad<'_>> {
-        let Self { bytes, taken } = self;
-        let item = waiting(bytes, *taken).find(|item| item.label == u64::from(label))?;
+        let Self { message, start, taken } = self;
+        let item = waiting(message.get(*start..)?, *taken).find(|item| item.label == u64::from(label))?;
         *taken |= item.bit;
         Some(TakenEad { critical: item.critical, value: item.value })
     }
 
     /// The items that nobody has taken, as they came.
     pub(super) fn write_waiting(&self, writer: &mut Writer<'_>) {
-        for Item { label, critical, value, .. } in waiting(&self.bytes, self.taken) {
+        for Item { label, critical, value, .. } in waiting(self.bytes(), self.taken) {
             let label = i64::try_from(label).unwrap_or(i64::MAX);
             writer.integer(if critical { label.saturating_neg() } else { label });
             if let Some(value) = value {
@@ -160,7 +187,7 @@ impl Ead {
     /// # Errors
     /// [`Misbehaved::CriticalEad`].
     pub fn end(&self) -> Result<(), Misbehaved> {
-        if waiting(&self.bytes, self.taken).any(|item| item.critical) { Err(Misbehaved::CriticalEad) } else { Ok(()) }
+        if waiting(self.bytes(), self.taken).any(|item| item.critical) { Err(Misbehaved::CriticalEad) } else { Ok(()) }
     }
 }
 
@@ -284,16 +311,6 @@ pub(super) fn read_message_2(message: &[u8], g_y_len: usize) -> Result<(&[u8], &
     wire::decode::<&[u8]>(message)?.split_at_checked(g_y_len).ok_or(Malformed::Truncated)
 }
 
-/// PLAINTEXT_2 = ( C_R, ID_CRED_R / bstr / -24..23, Signature_or_MAC_2 : bstr, ? EAD_2 ); PLAINTEXT_3 has no C_R.
-pub(super) fn encode_plaintext(c_r: Option<&ConnectionId>, id_cred: &[u8], proof: &[u8], ead: &[u8]) -> Vec<u8> {
-    let kid = kid(id_cred);
-    wire::encode_with(|w| {
-        write_names(c_r, id_cred, kid, w);
-        w.bytes(proof);
-        w.encoded(ead);
-    })
-}
-
 /// §3.5.3.2: a map with only a `kid` is sent as the kid alone, by the rule of connection identifiers.
 fn kid(id_cred: &[u8]) -> Option<&[u8]> {
     match wire::decode(id_cred) {
@@ -312,6 +329,56 @@ fn write_names(c_r: Option<&ConnectionId>, id_cred: &[u8], kid: Option<&[u8]>, w
     }
 }
 
+/// PLAINTEXT_2 = ( C_R, ID_CRED_R / bstr / -24..23, Signature_or_MAC_2 : bstr, ? EAD_2 ); PLAINTEXT_3 has no C_R.
+///
+/// In the making: the proof comes last, for it is over the EAD field too.
+pub(super) struct Draft {
+    bytes: Vec<u8>,
+    /// Where the proof goes; after it there is the EAD field.
+    proof: Range<usize>,
+}
+
+impl Draft {
+    /// For a proof of this length, in a buffer with `room` bytes more.
+    pub(super) fn new(
+        c_r: Option<&ConnectionId>,
+        id_cred: &[u8],
+        proof_len: usize,
+        ead: &[EadItem<'_>],
+        room: usize,
+    ) -> Self {
+        let kid = kid(id_cred);
+        let bytes = wire::encode_with_room(room, |w| write_plaintext(c_r, id_cred, kid, proof_len, ead, w));
+        let end = bytes.len().saturating_sub(ead_len(ead));
+        Self { bytes, proof: end.saturating_sub(proof_len)..end }
+    }
+
+    /// The EAD field.
+    pub(super) fn ead(&self) -> &[u8] {
+        self.bytes.get(self.proof.end..).unwrap_or_default()
+    }
+
+    /// The plaintext.
+    pub(super) fn finish(mut self, proof: &[u8]) -> Vec<u8> {
+        self.bytes.iter_mut().skip(self.proof.start).take(self.proof.len()).zip(proof).for_each(|(byte, new)| *byte = *new);
+        self.bytes
+    }
+}
+
+fn write_plaintext(
+    c_r: Option<&ConnectionId>,
+    id_cred: &[u8],
+    kid: Option<&[u8]>,
+    proof_len: usize,
+    ead: &[EadItem<'_>],
+    w: &mut Writer<'_>,
+) {
+    write_names(c_r, id_cred, kid, w);
+    // A signature is the longest proof.
+    w.bytes([0; SIGNATURE_LEN].get(..proof_len).unwrap_or_default());
+    write_ead(ead, w);
+}
+
 /// How long a plaintext is with a proof of this length.
 pub(super) fn plaintext_len(
     c_r: Option<&ConnectionId>,
@@ -320,17 +387,11 @@ pub(super) fn plaintext_len(
     ead: &[EadItem<'_>],
 ) -> usize {
     let kid = kid(id_cred);
-    wire::len_of(|w| {
-        write_names(c_r, id_cred, kid, w);
-        // A signature is the longest proof.
-        w.bytes([0; SIGNATURE_LEN].get(..proof_len).unwrap_or_default());
-        write_ead(ead, w);
-    })
+    wire::len_of(|w| write_plaintext(c_r, id_cred, kid, proof_len, ead, w))
 }
 
 /// A decrypted plaintext, taken apart. Nothing in it is believed yet.
 pub(super) struct Plaintext {
-    pub(super) bytes: Vec<u8>,
     /// ID_CRED_x in its full form, a map: what enters MACs and signatures.
     pub(super) id_cred: Vec<u8>,
     pub(super) proof: Vec<u8>,
@@ -348,18 +409,24 @@ impl Plaintext {
     pub(super) fn read_2(bytes: Vec<u8>) -> Result<(ConnectionId, Self), Malformed> {
         let mut reader = Reader::new(&bytes)?;
         let c_r = ConnectionId::read_from(&mut reader)?;
-        let (id_cred, proof, ead) = Self::read_fields(&mut reader)?;
-        Ok((c_r, Self { bytes, id_cred, proof, ead }))
+        let (id_cred, proof, ead_len) = Self::read_fields(&mut reader)?;
+        Ok((c_r, Self { id_cred, proof, ead: Ead::at_the_end_of(bytes, ead_len)? }))
     }
 
     /// Reads PLAINTEXT_3.
     pub(super) fn read_3(bytes: Vec<u8>) -> Result<Self, Malformed> {
         let mut reader = Reader::new(&bytes)?;
-        let (id_cred, proof, ead) = Self::read_fields(&mut reader)?;
-        Ok(Self { bytes, id_cred, proof, ead })
+        let (id_cred, proof, ead_len) = Self::read_fields(&mut reader)?;
+        Ok(Self { id_cred, proof, ead: Ead::at_the_end_of(bytes, ead_len)? })
     }
 
-    fn read_fields(reader: &mut Reader<'_>) -> Result<(Vec<u8>, Vec<u8>, Ead), Malformed> {
+    /// All of it, as it enters the transcript.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.ead.message
+    }
+
+    /// ID_CRED_x, the proof, and how long the EAD field is.
+    fn read_fields(reader: &mut Reader<'_>) -> Result<(Vec<u8>, Vec<u8>, usize), Malformed> {
         let id_cred = if reader.peek()? == Kind::Map {
             match CredentialId::read(reader)? {
                 CredentialId::Kid(_) => return Err(Malformed::WrongType),
@@ -369,7 +436,7 @@ impl Plaintext {
             wire::encode(&CredentialId::Kid(&read_identifier::<{ crate::trust::MAX_KID }>(reader)?))
         };
         let proof = reader.bytes()?.to_vec();
-        Ok((id_cred, proof, Ead::read(reader.rest())?))
+        Ok((id_cred, proof, reader.rest().len()))
     }
 }
 

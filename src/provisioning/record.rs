@@ -78,12 +78,10 @@ impl Channel {
         let number = self.send.next;
         // Used up before it is used: a failure in between skips a number and never repeats one.
         self.send.next = number.checked_add(1).ok_or(Misuse::NotNow("record numbers are used up"))?;
-        let text = SecretBytes::new(wire::encode_with(|w| w.bytes(plaintext)));
+        let mut text = SecretBytes::new(wire::encode_with_room(PADDING_CLASS + encrypt0::ROOM, |w| w.bytes(plaintext)));
         let len = text.bytes().len().next_multiple_of(PADDING_CLASS);
-        let mut padded = SecretBytes::new(Vec::with_capacity(len));
-        padded.buffer().extend_from_slice(text.bytes());
-        padded.buffer().resize(len, 0);
-        encrypt0::seal(&self.send.key, Some(number), &self.send.aad, padded.bytes(), crypto)
+        text.buffer().resize(len, 0);
+        encrypt0::seal_in_place(&self.send.key, Some(number), &self.send.aad, text, crypto)
     }
 
     /// Opens a record, and moves on only if it was a new one from the peer.

@@ -35,7 +35,7 @@ impl Device {
     pub(super) fn message_4(
         &mut self,
         handshake: initiator::AwaitMessage4,
-        meeting: Meeting,
+        meeting: Box<Meeting>,
         bytes: &[u8],
         now: Millis,
         platform: &mut Platform<'_>,
@@ -49,7 +49,7 @@ impl Device {
     pub(super) fn offered(
         &mut self,
         session: Box<Session>,
-        meeting: Meeting,
+        meeting: Box<Meeting>,
         offer: Vec<u8>,
         now: Millis,
         platform: &mut Platform<'_>,
@@ -124,7 +124,7 @@ impl Device {
 
         // Everything that can fail comes before the commit, so that a committed credential is always announced.
         let grant = self.grant.as_ref().map(|token| grant::hash(token, crypto)).transpose()?;
-        let held = Held::new(slot, &self.txn, &installed, ownership, grant);
+        let held = Box::new(Held::new(slot, &self.txn, &installed, ownership, grant));
         let event = if at_once { Event::Activated } else { Event::Prepared };
         let next = self.durable.install(held, event, &self.signer(platform))?;
         let receipt = next.receipts.last().ok_or(Backend::Store)?;
@@ -140,7 +140,7 @@ impl Device {
             self.announce();
             self.state = State::AwaitComplete(channel);
         } else {
-            self.actions.extend(self.durable.other.as_ref().map(|other| Action::Prepared(other.into())));
+            self.actions.extend(self.durable.other.as_deref().map(|other| Action::Prepared(other.into())));
             self.state = State::AwaitDecision(channel);
         }
         self.send(record, now);
@@ -280,7 +280,7 @@ impl Device {
     }
 
     /// One commit, and slots that nothing names any more are erased in it.
-    pub(super) fn give_up(&mut self, next: Durable, platform: &mut Platform<'_>) -> Result<(), Error> {
+    pub(super) fn give_up(&mut self, next: Box<Durable>, platform: &mut Platform<'_>) -> Result<(), Error> {
         let gone: ArrayVec<Slot, 2> =
             self.durable.slots().filter(|slot| next.slots().all(|held| held != *slot)).collect();
         let changes: ArrayVec<SlotChange<'_>, 2> = gone.iter().map(|slot| SlotChange::Erase(*slot)).collect();
@@ -291,7 +291,7 @@ impl Device {
 
     pub(super) fn replace(
         &mut self,
-        next: Durable,
+        next: Box<Durable>,
         slots: &[SlotChange<'_>],
         platform: &mut Platform<'_>,
     ) -> Result<(), Error> {
@@ -302,7 +302,7 @@ impl Device {
     }
 
     pub(super) fn announce(&mut self) {
-        self.actions.extend(self.durable.active.as_ref().map(|active| Action::Installed(active.into())));
+        self.actions.extend(self.durable.active.as_deref().map(|active| Action::Installed(active.into())));
     }
 }
 

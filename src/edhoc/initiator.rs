@@ -262,7 +262,25 @@ impl Message2Accepted {
         keys: &dyn KeyStore,
         crypto: &dyn Crypto,
     ) -> Result<(AwaitMessage4, Vec<u8>), Stopped<Self>> {
-        match self.0.make(own, ead_3, keys, crypto) {
+        let mut draft = self.draft(own, ead_3);
+        self.write_draft(&mut draft, own, keys, crypto)
+    }
+
+    /// PLAINTEXT_3 with these items, for [`Message2Accepted::write_draft`].
+    pub(crate) fn draft(&self, own: &OwnCredential, ead_3: &[EadItem<'_>]) -> Draft {
+        let Accepted { method, names, .. } = &*self.0;
+        Draft::new(None, &own.id, names.suite.proof_len(method.initiator_signs()), ead_3, MESSAGE_ROOM)
+    }
+
+    /// Makes message_3 of a draft; where the step can be repeated, the draft is as it was.
+    pub(crate) fn write_draft(
+        self,
+        draft: &mut Draft,
+        own: &OwnCredential,
+        keys: &dyn KeyStore,
+        crypto: &dyn Crypto,
+    ) -> Result<(AwaitMessage4, Vec<u8>), Stopped<Self>> {
+        match self.0.make(draft, own, keys, crypto) {
             Ok((cipher, th_4, keys, message_3)) => {
                 let Accepted { peer, names, .. } = *self.0;
                 let session = Session::new(peer, names, th_4, keys);
@@ -277,8 +295,8 @@ impl Accepted {
     #[inline(never)]
     fn make(
         &self,
+        draft: &mut Draft,
         own: &OwnCredential,
-        ead_3: &[EadItem<'_>],
         keys: &dyn KeyStore,
         crypto: &dyn Crypto,
     ) -> Result<(MessageCipher, Hash, SessionKeys, Vec<u8>), Error> {
@@ -295,16 +313,18 @@ impl Accepted {
         };
         let prk_4e3m = static_prk.as_ref().unwrap_or(prk_3e2m);
         let signs = self.method.initiator_signs();
-        let draft = Draft::new(None, &own.id, suite.proof_len(signs), ead_3, MESSAGE_ROOM);
         let (ead, mac_len) = (draft.ead(), suite.mac_len);
         let proof = Proof { prk: prk_4e3m, label: Label::Mac3, th: th_3, ead, signs, mac_len };
         let proof = own.prove(&proof, None, keys, crypto)?;
-        let plaintext_3 = draft.finish(&proof);
-        let th_4 = schedule::th_next(th_3, &plaintext_3, &own.credential, crypto);
+        draft.prove(&proof);
+        let th_4 = schedule::th_next(th_3, draft.bytes(), &own.credential, crypto);
+        let cipher_4 = MessageCipher::new(*suite, prk_4e3m, (Label::K4, Label::Iv4), &th_4, crypto)?;
+        let keys = SessionKeys::new(prk_4e3m, &th_4, crypto)?;
+        // Last: up to here the step can be repeated with the draft as it is.
+        message::check_sealable(draft.bytes(), suite.aead.tag_len())?;
         let cipher = MessageCipher::new(*suite, prk_3e2m, (Label::K3, Label::Iv3), th_3, crypto)?;
-        let message_3 = message::sendable(cipher.seal(plaintext_3, crypto)?)?;
-        let cipher = MessageCipher::new(*suite, prk_4e3m, (Label::K4, Label::Iv4), &th_4, crypto)?;
-        Ok((cipher, th_4, SessionKeys::new(prk_4e3m, &th_4, crypto)?, message_3))
+        cipher.seal(draft.buffer(), crypto)?;
+        Ok((cipher_4, th_4, keys, core::mem::take(draft.buffer())))
     }
 }
 

@@ -112,8 +112,7 @@ pub struct TakenEad<'a> {
 fn next_item<'a>(reader: &mut Reader<'a>, number: usize) -> Result<Option<Item<'a>>, Malformed> {
     while !reader.is_empty() {
         let label = reader.integer()?;
-        let value =
-            if !reader.is_empty() && reader.peek()? == Kind::Bytes { Some(reader.bytes()?) } else { None };
+        let value = if !reader.is_empty() && reader.peek()? == Kind::Bytes { Some(reader.bytes()?) } else { None };
         if label.unsigned_abs() != u64::from(PADDING) {
             let bit = u32::try_from(number).ok().and_then(|number| 1_u8.checked_shl(number));
             let bit = bit.ok_or(Malformed::TooLong)?;
@@ -291,10 +290,22 @@ impl Method {
     }
 }
 
+/// That what is sealed in `plaintext` is short enough, before it is.
+pub(super) fn check_sealable(plaintext: &[u8], tag_len: usize) -> Result<(), Misuse> {
+    /// The head of a byte string of that length.
+    const HEAD_LEN: usize = 3;
+    if plaintext.len().saturating_add(tag_len).saturating_add(HEAD_LEN) > wire::MAX_MESSAGE {
+        return Err(TOO_LONG);
+    }
+    Ok(())
+}
+
+const TOO_LONG: Misuse = Misuse::Parameter("chain and EAD items do not fit into a message");
+
 /// A message that is short enough for a peer that reads as this side does.
 pub(super) fn sendable(message: Vec<u8>) -> Result<Vec<u8>, Misuse> {
     if message.len() > wire::MAX_MESSAGE {
-        return Err(Misuse::Parameter("chain and EAD items do not fit into a message"));
+        return Err(TOO_LONG);
     }
     Ok(message)
 }
@@ -332,7 +343,8 @@ fn write_names(c_r: Option<&ConnectionId>, id_cred: &[u8], kid: Option<&[u8]>, w
 /// PLAINTEXT_2 = ( C_R, ID_CRED_R / bstr / -24..23, Signature_or_MAC_2 : bstr, ? EAD_2 ); PLAINTEXT_3 has no C_R.
 ///
 /// In the making: the proof comes last, for it is over the EAD field too.
-pub(super) struct Draft {
+#[derive(Debug)]
+pub(crate) struct Draft {
     bytes: Vec<u8>,
     /// Where the proof goes; after it there is the EAD field.
     proof: Range<usize>,
@@ -358,10 +370,20 @@ impl Draft {
         self.bytes.get(self.proof.end..).unwrap_or_default()
     }
 
+    /// Puts the proof in, in place of any that was there.
+    pub(super) fn prove(&mut self, proof: &[u8]) {
+        let place = self.bytes.iter_mut().skip(self.proof.start).take(self.proof.len());
+        place.zip(proof).for_each(|(byte, new)| *byte = *new);
+    }
+
     /// The plaintext.
-    pub(super) fn finish(mut self, proof: &[u8]) -> Vec<u8> {
-        self.bytes.iter_mut().skip(self.proof.start).take(self.proof.len()).zip(proof).for_each(|(byte, new)| *byte = *new);
-        self.bytes
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The plaintext, to be made the message in its place.
+    pub(super) const fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
     }
 }
 

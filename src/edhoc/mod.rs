@@ -64,6 +64,7 @@ use alloc::{boxed::Box, vec::Vec};
 
 use arrayvec::ArrayVec;
 
+pub(crate) use self::message::Draft;
 pub use self::{
     message::{Ead, EadItem, MAX_EAD, PeerError, Suites, TakenEad, error_message, is_error_message, read_error},
     session::{Oscore, Session},
@@ -332,7 +333,6 @@ impl Proof<'_> {
         schedule::kdf(self.prk, self.label, &context.parts(), &mut mac, crypto)?;
         Ok(mac)
     }
-
 
     /// Checks the peer's field.
     fn check(

@@ -176,15 +176,15 @@ impl Message1 {
         };
         let prk_3e2m = static_prk.as_ref().unwrap_or(&prk_2e);
         let signs = self.method.responder_signs();
-        let draft = Draft::new(Some(c_r), &own.id, self.suite.proof_len(signs), ead_2, 0);
+        let mut draft = Draft::new(Some(c_r), &own.id, self.suite.proof_len(signs), ead_2, 0);
         let (ead, mac_len) = (draft.ead(), self.suite.mac_len);
         let proof = Proof { prk: prk_3e2m, label: Label::Mac2, th: &th_2, ead, signs, mac_len };
         let proof = own.prove(&proof, Some(c_r), keys, crypto)?;
-        let plaintext_2 = draft.finish(&proof);
-        let mut ciphertext_2 = message::sendable(plaintext_2.clone())?;
+        draft.prove(&proof);
+        let mut ciphertext_2 = message::sendable(draft.bytes().to_vec())?;
         schedule::xor_keystream_2(&prk_2e, &th_2, &mut ciphertext_2, crypto)?;
         let message_2 = message::sendable(message::encode_message_2(ephemeral.public(), &ciphertext_2))?;
-        let th_3 = schedule::th_next(&th_2, &plaintext_2, &own.credential, crypto);
+        let th_3 = schedule::th_next(&th_2, draft.bytes(), &own.credential, crypto);
         Ok((th_3, static_prk.unwrap_or(prk_2e), message_2))
     }
 }
@@ -383,7 +383,9 @@ impl Message3Accepted {
 
     fn make(&self, ead_4: &[EadItem<'_>], crypto: &dyn Crypto) -> Result<Vec<u8>, Error> {
         self.ead.end()?;
-        Ok(message::sendable(self.cipher.seal(message::encode_ead(ead_4, MESSAGE_ROOM), crypto)?)?)
+        let mut message_4 = message::encode_ead(ead_4, MESSAGE_ROOM);
+        self.cipher.seal(&mut message_4, crypto)?;
+        Ok(message::sendable(message_4)?)
     }
 }
 

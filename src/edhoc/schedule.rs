@@ -188,12 +188,13 @@ impl MessageCipher {
         Ok(Self { suite, key, nonce, aad: enc_structure(&[], th) })
     }
 
-    /// Encrypts in place, and makes the byte string of it that is the whole message. `text` has [`MESSAGE_ROOM`].
-    pub(super) fn seal(&self, mut text: Vec<u8>, crypto: &dyn Crypto) -> Result<Vec<u8>, Backend> {
-        crypto.seal(self.suite.aead, self.key.bytes(), &self.nonce, &self.aad, &mut text)?;
+    /// Encrypts in place, and makes the byte string of it that is the whole message. `text` has [`MESSAGE_ROOM`]; if this
+    /// fails, it is as it was.
+    pub(super) fn seal(&self, text: &mut Vec<u8>, crypto: &dyn Crypto) -> Result<(), Backend> {
+        crypto.seal(self.suite.aead, self.key.bytes(), &self.nonce, &self.aad, text)?;
         let head = wire::encode_with(|w| w.bytes_head(text.len()));
-        wire::put_in_front(&head, &mut text);
-        Ok(text)
+        wire::put_in_front(&head, text);
+        Ok(())
     }
 
     /// Decrypts the byte string that is the whole message.

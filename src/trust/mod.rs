@@ -610,7 +610,12 @@ impl MemoryAnchors {
             return Err(Misuse::Parameter("too many keys with one kid"));
         }
         let same_place = |other: &Peer| other.role() == peer.role() && other.domain() == peer.domain();
-        if self.pinned.iter().map(Pinned::peer).any(|other| other.public_key() == peer.public_key() && !same_place(other)) {
+        if self
+            .pinned
+            .iter()
+            .map(Pinned::peer)
+            .any(|other| other.public_key() == peer.public_key() && !same_place(other))
+        {
             return Err(Misuse::Parameter("a pinned key is for one role and one domain"));
         }
         self.pinned.push(pinned);

@@ -36,8 +36,8 @@ pub(crate) use choice::wire_choice;
 pub use foreign::{Entries, MAX_ENTRIES};
 pub(crate) use reader::ascending;
 pub use reader::{Kind, MapReader, Reader};
-pub(crate) use writer::{encode_with_room, len_of, put_in_front};
 pub use writer::{Writer, encode_with};
+pub(crate) use writer::{encode_with_room, len_of, put_in_front};
 
 /// Longest message, in bytes: four EAP fragments, and the limit of reassembly.
 pub const MAX_MESSAGE: usize = 4096;

@@ -203,9 +203,9 @@ impl Durable {
     pub(super) fn check_current(&self, subscriptions: &dyn SubscriptionStore) -> Result<(), Error> {
         let requests = match subscriptions.record()? {
             None => 0,
-            Some(record) => Reader::new(&record)
-                .and_then(|mut reader| reader.map()?.value(REQUESTS))
-                .map_err(|_| Backend::Store)?,
+            Some(record) => {
+                Reader::new(&record).and_then(|mut reader| reader.map()?.value(REQUESTS)).map_err(|_| Backend::Store)?
+            }
         };
         if requests == self.requests {
             Ok(())
@@ -259,7 +259,9 @@ impl Durable {
     /// The credential before, under another SUPI, while nobody has said complete.
     pub(super) fn before(&self) -> Option<&Held> {
         let done = self.stage() == Some(Stage::Activated);
-        self.other.as_deref().filter(|other| done && self.active.as_ref().is_some_and(|active| active.supi != other.supi))
+        self.other
+            .as_deref()
+            .filter(|other| done && self.active.as_ref().is_some_and(|active| active.supi != other.supi))
     }
 
     /// What answers a challenge: the credential in use, and a second one of the same SUPI (mode S).

@@ -7,7 +7,7 @@ use crate::{
     attestation,
     credential::Algorithm,
     crypto::Crypto,
-    edhoc::{ConnectionId, PeerError, Suite, initiator},
+    edhoc::{self, ConnectionId, PeerError, Suite, initiator},
     error::{Error, Misbehaved, Refused, Voucher},
     identity::Role,
     provisioning::{
@@ -71,7 +71,7 @@ impl Device {
         };
         self.check_owner(message.peer(), crypto)?;
         let evidence_formats = terms.evidence_formats;
-        let mut meeting = Box::new(Meeting { ownership, evidence_formats, nonce: [0; NONCE_LEN], request: None });
+        let mut meeting = Box::new(Meeting { ownership, evidence_formats, nonce: [0; NONCE_LEN], draft: None });
         platform.rng.fill(&mut meeting.nonce)?;
         self.actions.push_back(Action::Authenticated(Box::new(Met {
             operator: *message.peer().name(),
@@ -109,8 +109,8 @@ impl Device {
         now: Millis,
         platform: &mut Platform<'_>,
     ) -> Result<(), Error> {
-        let request = match meeting.request.take().map_or_else(|| self.request(&message, &meeting, platform), Ok) {
-            Ok(request) => request,
+        let mut draft = match meeting.draft.take().map_or_else(|| self.draft(&message, &meeting, platform), Ok) {
+            Ok(draft) => draft,
             Err(error) => {
                 if is_key_store(error) {
                     self.state = State::Answering(message, meeting);
@@ -118,13 +118,7 @@ impl Device {
                 return Err(error);
             }
         };
-        let own = &self.config.own;
-        let written = {
-            let item = message::ead(&request);
-            let ead_3 = message::with_padding(item, message.plaintext_3_len(own, &[item]));
-            message.write(own, &ead_3, platform.keys, platform.crypto)
-        };
-        match written {
+        match message.write_draft(&mut draft, &self.config.own, platform.keys, platform.crypto) {
             Ok((handshake, message_3)) => {
                 self.state = State::AwaitMessage4(handshake, meeting);
                 self.send(message_3, now);
@@ -133,7 +127,7 @@ impl Device {
             Err(stopped) => {
                 let error = stopped.error();
                 if let (true, Ok(message)) = (is_key_store(error), stopped.again()) {
-                    meeting.request = Some(request);
+                    meeting.draft = Some(draft);
                     self.state = State::Answering(message, meeting);
                 }
                 Err(error)
@@ -147,7 +141,7 @@ impl Device {
     pub(super) fn proposal_after(&self, error: &PeerError<'_>) -> Option<(usize, Option<Cookie>)> {
         let State::AwaitMessage2(_) = self.state else { return None };
         if let Some(cookie) = message::demanded(error) {
-            let cookie = self.cookie.is_none().then(|| cookie.iter().copied().collect())?;
+            let cookie = self.cookie.is_none().then(|| cookie.to_vec())?;
             return Some((self.proposed, Some(cookie)));
         }
         let Refused::WrongSuite = error.refused else { return None };
@@ -174,9 +168,22 @@ impl Device {
         Ok(())
     }
 
+    /// What message_3 is to say.
+    fn draft(
+        &self,
+        message: &initiator::Message2Accepted,
+        meeting: &Meeting,
+        platform: &Platform<'_>,
+    ) -> Result<edhoc::Draft, Error> {
+        let (own, request) = (&self.config.own, self.request(message, meeting, platform)?);
+        let item = message::ead(&request);
+        let ead_3 = message::with_padding(item, message.plaintext_3_len(own, &[item]));
+        Ok(message.draft(own, &ead_3))
+    }
+
     /// EAD_3.
     #[inline(never)]
-    pub(super) fn request(
+    fn request(
         &self,
         message: &initiator::Message2Accepted,
         meeting: &Meeting,

@@ -51,7 +51,7 @@ use crate::{
     identity::{PeerName, SubscriptionId},
     provisioning::{
         Millis,
-        message::{self, MAX_CHOICES, MAX_COOKIE, Operation, Order, Standing},
+        message::{self, MAX_CHOICES, Operation, Order, Standing},
         record::Channel,
     },
     store::{KeyStore, SubscriptionStore},
@@ -162,7 +162,7 @@ pub struct Device {
     /// SHA-256 of the last message that was taken in.
     taken: Option<Hash>,
     /// From message_4 on, if they are wanted and nobody has taken them.
-    eap_keys: Option<EapKeys>,
+    eap_keys: Option<Box<EapKeys>>,
     /// The last message sent, for repeating.
     sent: Vec<u8>,
     attempt: u8,
@@ -186,8 +186,8 @@ enum State {
     Ended,
 }
 
-/// A cookie of the operator's.
-type Cookie = ArrayVec<u8, MAX_COOKIE>;
+/// A cookie of the operator's, at most [`MAX_COOKIE`](message::MAX_COOKIE) bytes.
+type Cookie = Vec<u8>;
 
 /// What this session is about.
 #[derive(Debug)]
@@ -197,8 +197,8 @@ struct Meeting {
     evidence_formats: ArrayVec<u64, MAX_CHOICES>,
     /// For a voucher that is asked for.
     nonce: [u8; NONCE_LEN],
-    /// EAD_3, once it is made: a key store that is asked again is asked the same.
-    request: Option<Vec<u8>>,
+    /// What message_3 is to say, once it is made: a key store that is asked again is asked the same.
+    draft: Option<edhoc::Draft>,
 }
 
 /// Bytes of the nonce of a voucher request.
@@ -388,8 +388,8 @@ impl Device {
 
     /// The keys of EAP, once, if [`Config::eap_keys`] asks for them: from message_4 on, the protected success indication
     /// (draft-ietf-emu-eap-edhoc §3.5), if the device takes what is in there. None before, and none after a refusal.
-    pub const fn take_eap_keys(&mut self) -> Option<EapKeys> {
-        self.eap_keys.take()
+    pub fn take_eap_keys(&mut self) -> Option<EapKeys> {
+        self.eap_keys.take().map(|keys| *keys)
     }
 
     fn signer<'a>(&self, platform: &Platform<'a>) -> Signer<'a> {

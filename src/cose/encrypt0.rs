@@ -46,9 +46,7 @@ pub struct Encrypt0<'a> {
 
 impl<'a> Wire<'a> for Encrypt0<'a> {
     fn write(&self, writer: &mut Writer<'_>) {
-        writer.array(3);
-        writer.bytes(A256GCM);
-        write_unprotected(self.partial_iv, writer);
+        write_head(self.partial_iv, writer);
         writer.bytes(self.ciphertext);
     }
 
@@ -69,6 +67,13 @@ impl<'a> Wire<'a> for Encrypt0<'a> {
         }
         Ok(Self { partial_iv, ciphertext: reader.bytes()? })
     }
+}
+
+/// What comes before the ciphertext.
+fn write_head(partial_iv: Option<u64>, writer: &mut Writer<'_>) {
+    writer.array(3);
+    writer.bytes(A256GCM);
+    write_unprotected(partial_iv, writer);
 }
 
 fn write_unprotected(partial_iv: Option<u64>, writer: &mut Writer<'_>) {
@@ -115,14 +120,34 @@ pub fn seal(
     plaintext: &[u8],
     crypto: &dyn Crypto,
 ) -> Result<Vec<u8>, Error> {
+    let mut text = SecretBytes::new(Vec::with_capacity(plaintext.len().saturating_add(ROOM)));
+    text.buffer().extend_from_slice(plaintext);
+    seal_in_place(key, partial_iv, external_aad, text, crypto)
+}
+
+/// What a plaintext grows by when it becomes a message: the tag, and what comes before the ciphertext.
+pub(crate) const ROOM: usize = 16 + 16;
+
+/// The same, in the buffer of the plaintext, which has [`ROOM`].
+pub(crate) fn seal_in_place(
+    key: &Secret<32>,
+    partial_iv: Option<u64>,
+    external_aad: &[u8],
+    mut text: SecretBytes,
+    crypto: &dyn Crypto,
+) -> Result<Vec<u8>, Error> {
     if partial_iv.is_some_and(|number| number > MAX_PARTIAL_IV) {
         return Err(Misuse::Parameter("partial IV").into());
     }
-    let mut text = SecretBytes::new(Vec::with_capacity(plaintext.len().saturating_add(Aead::A256Gcm.tag_len())));
-    text.buffer().extend_from_slice(plaintext);
     let aad = enc_structure(A256GCM, external_aad);
     crypto.seal(Aead::A256Gcm, key.bytes(), &nonce(partial_iv), &aad, text.buffer()).map_err(|_| Backend::Crypto)?;
-    Ok(wire::encode(&Encrypt0 { partial_iv, ciphertext: text.bytes() }))
+    let mut message = core::mem::take(text.buffer());
+    let head = wire::encode_with(|w| {
+        write_head(partial_iv, w);
+        w.bytes_head(message.len());
+    });
+    wire::put_in_front(&head, &mut message);
+    Ok(message)
 }
 
 impl<'a> Encrypt0<'a> {

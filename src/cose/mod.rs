@@ -14,7 +14,7 @@ pub mod sign1;
 
 use crate::{
     error::Malformed,
-    wire::{Entries, Reader},
+    wire::{self, Entries, Reader},
 };
 
 /// COSE header parameter `alg` (RFC 9052 §3.1).
@@ -27,11 +27,24 @@ const CRIT: i64 = 2;
 /// to be understood. Gives the protected one as it came.
 fn foreign_header<'a>(reader: &mut Reader<'a>, algorithm: i64) -> Result<&'a [u8], Malformed> {
     let protected = reader.bytes()?;
-    let header = Entries::decode(protected)?;
-    let unprotected = Entries::read(reader)?;
-    let critical = header.get(CRIT).is_some() || unprotected.get(CRIT).is_some();
-    if header.required::<i64>(ALG)? != algorithm || unprotected.get(ALG).is_some() || critical {
+    let mut inner = Reader::new(protected)?;
+    let (found, critical) = header(&mut inner)?;
+    inner.end()?;
+    let (other, also_critical) = header(reader)?;
+    if wire::decode::<i64>(found.ok_or(Malformed::MissingKey)?)? != algorithm
+        || other.is_some()
+        || critical
+        || also_critical
+    {
         return Err(Malformed::OutOfRange);
     }
     Ok(protected)
+}
+
+/// The algorithm that a header names, and whether something in it has to be understood.
+// One map on the stack at a time.
+#[inline(never)]
+fn header<'a>(reader: &mut Reader<'a>) -> Result<(Option<&'a [u8]>, bool), Malformed> {
+    let entries = Entries::read(reader)?;
+    Ok((entries.get(ALG), entries.get(CRIT).is_some()))
 }

@@ -27,11 +27,17 @@ pub const TAG: u64 = 18;
 
 /// The bytes that a signature covers: `[ "Signature1", protected, external_aad, payload ]` (RFC 9052 §4.4).
 pub fn to_be_signed(protected: &[u8], external_aad: &[u8], payload: &[u8]) -> Vec<u8> {
+    to_be_signed_in_parts(protected, &[external_aad], payload)
+}
+
+/// The same, with external_aad in parts.
+pub(crate) fn to_be_signed_in_parts(protected: &[u8], external_aad: &[&[u8]], payload: &[u8]) -> Vec<u8> {
     wire::encode_with(|w| {
         w.array(4);
         w.text("Signature1");
         w.bytes(protected);
-        w.bytes(external_aad);
+        w.bytes_head(external_aad.iter().map(|part| part.len()).sum());
+        external_aad.iter().for_each(|part| w.encoded(part));
         w.bytes(payload);
     })
 }

@@ -2,12 +2,14 @@
 
 use crate::{
     aka::{self, Answer, Challenge, Milenage, Output, sqn::Profile},
-    credential::{Activation, Algorithm, Exporter, KeyName, Package, Previous, ServiceProfile, SuciData, Txn},
+    credential::{
+        Activation, Algorithm, Exporter, KeyName, MilenageParameters, Package, Previous, ServiceProfile, SuciData, Txn,
+    },
     crypto::{Crypto, Hash, Secret, SecretBytes},
-    error::{Backend, Error, Misbehaved},
+    error::{Backend, Error, Malformed, Misbehaved},
     identity::{Domain, Supi},
     store::Slot,
-    wire::{self, wire_map},
+    wire::{self, Raw, wire_map},
 };
 
 /// A sealed package on its way into a USIM.
@@ -96,9 +98,32 @@ wire_map! {
         4 => k: &'a [u8; 16],
         5 => opc: &'a [u8; 16],
         6 => sqn: &'a [u8],
-        7 => suci: Option<SuciData<'a>>,
-        8 => profile: Option<ServiceProfile>,
+        /// A [`SuciData`], as it came.
+        7 => suci: Option<Raw<'a>>,
+        /// A [`ServiceProfile`], as it came.
+        8 => profile: Option<Raw<'a>>,
     }
+}
+
+wire_map! {
+    /// A [`Package`] as far as this USIM looks into it: the other parts are long, and go into the slot as they are.
+    struct Outline<'a> {
+        1 => epoch: u32,
+        2 => supi: Supi,
+        3 => algorithm: Algorithm,
+        4 => parameters: MilenageParameters<'a>,
+        5 => challenge: Challenge,
+        6 => suci: Option<Raw<'a>>,
+        7 => profile: Option<Raw<'a>>,
+        8 => activation: Activation,
+        9 => previous: Previous,
+    }
+}
+
+/// That all of a package is one. In a frame of its own, which is gone when K is made.
+#[inline(never)]
+fn check(package: &[u8]) -> Result<(), Malformed> {
+    wire::decode::<Package<'_>>(package).map(|_| ())
 }
 
 /// A USIM in software: its credential is the content of the slot, in clear. The store has to guard it.
@@ -128,6 +153,8 @@ impl SoftUsim {
     pub fn card(content: &SecretBytes) -> Result<Card<'_>, Backend> {
         let Stored { supi, epoch, algorithm, suci, profile, .. } =
             wire::decode(content.bytes()).map_err(|_| Backend::Usim)?;
+        let suci = suci.map(|Raw(suci)| wire::decode(suci)).transpose().map_err(|_| Backend::Usim)?;
+        let profile = profile.map(|Raw(profile)| wire::decode(profile)).transpose().map_err(|_| Backend::Usim)?;
         Ok(Card { supi, epoch, algorithm, suci, profile })
     }
 }
@@ -139,7 +166,8 @@ impl Usim for SoftUsim {
     fn install(&mut self, _: Slot, offered: &Offered<'_>, crypto: &dyn Crypto) -> Result<Installed, Error> {
         let Offered { domain, txn, sealed, exporter } = *offered;
         let opened = super::open(sealed, domain, txn, exporter, crypto)?;
-        let package: Package<'_> = wire::decode(opened.bytes())?;
+        check(opened.bytes())?;
+        let package: Outline<'_> = wire::decode(opened.bytes())?;
         let name = KeyName { algorithm: package.algorithm, supi: &package.supi, epoch: package.epoch, txn };
         let k = super::derive_k(&name, exporter, crypto)?;
         let opc = Secret::from_slice(package.parameters.opc)?;

@@ -47,7 +47,11 @@ use hkdf::Hkdf;
 use p256::{
     AffinePoint, NonZeroScalar, SecretKey,
     ecdsa::{self, VerifyingKey, signature::Verifier},
-    elliptic_curve::{ecdh::diffie_hellman, point::AffineCoordinates, sec1::ToSec1Point},
+    elliptic_curve::{
+        ecdh::diffie_hellman,
+        point::{AffineCoordinates, DecompressPoint},
+        sec1::ToSec1Point,
+    },
 };
 use sha2::{Digest, Sha256};
 use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
@@ -74,9 +78,6 @@ const FIELD_LEN: usize = 32;
 
 /// Draws for one scalar. A sound source misses the range once in 2³² draws, so a second miss already means it is broken.
 pub(crate) const SCALAR_TRIES: usize = 8;
-
-/// SEC 1 §2.3.3: tag of a compressed point whose y is even.
-const COMPRESSED_EVEN: u8 = 2;
 
 /// u-coordinates, below 2²⁵⁵, of the points of low order on Curve25519 and its twist: 0, 1, the two of order 8, p - 1, and
 /// p and p + 1, which stand for the first two.
@@ -155,13 +156,7 @@ impl Crypto for RustCrypto {
     }
 
     fn point(&self, encoded: &[u8]) -> Result<PublicKey, Misbehaved> {
-        let point = match (encoded.len(), encoded.first()) {
-            (FIELD_LEN, _) => from_x(encoded),
-            // By tag, because `p256` would also take 0 (infinity) and 5 (compact).
-            (33, Some(2 | 3)) | (65, Some(4)) => from_sec1(encoded),
-            _ => None,
-        };
-        point.map(|point| to_public_key(point.as_affine())).ok_or(Misbehaved::InvalidPoint)
+        from_encoded(encoded).map(|point| to_public_key(&point)).ok_or(Misbehaved::InvalidPoint)
     }
 
     fn read_key(&self, kind: KeyKind, encoded: &[u8]) -> Result<PublicKey, Misbehaved> {
@@ -316,7 +311,7 @@ impl Agreement for AgreementKey {
                 Group::P256 => {
                     // Only compressed points, whatever else `p256` would take.
                     let [2 | 3, _x @ ..] = peer else { return Err(Misbehaved::InvalidPoint.into()) };
-                    let peer = from_sec1(peer).ok_or(Misbehaved::InvalidPoint)?;
+                    let peer = from_encoded(peer).ok_or(Misbehaved::InvalidPoint)?;
                     exchange(&*read_scalar(self.private.bytes()).ok_or(Backend::Key)?, &peer, shared);
                 }
             }
@@ -334,8 +329,16 @@ impl fmt::Debug for AgreementKey {
 /// Diffie-Hellman with a point in this crate's form: the x-coordinate into `shared`. `None` if `peer` is of another kind,
 /// or was made without the check that it promises.
 pub(crate) fn agree(scalar: &NonZeroScalar, peer: &PublicKey, shared: &mut Secret<HASH_LEN>) -> Option<()> {
-    exchange(scalar, &from_sec1(peer.sec1()?)?, shared);
+    exchange(scalar, &from_public_key(peer)?, shared);
     Some(())
+}
+
+/// The point of a key in this crate's form. `None` if the key is of another kind, or was made without the check that it
+/// promises.
+fn from_public_key(key: &PublicKey) -> Option<AffinePoint> {
+    let (_, point) = key.sec1()?.split_first()?;
+    let (x, y) = point.split_first_chunk()?;
+    from_coordinates(x, y.try_into().ok()?)
 }
 
 /// A point in this crate's form.
@@ -383,27 +386,43 @@ fn draw_x25519(rng: &mut dyn Rng) -> Result<EphemeralKey, Backend> {
 /// ES256. Refuses r and s that are zero, or not below the group order; the point is checked once more, which costs
 /// nothing against the rest.
 fn verify_es256(key: &PublicKey, message: &[u8], signature: &Signature) -> Option<()> {
-    let key = VerifyingKey::from_sec1_bytes(key.sec1()?).ok()?;
+    let key = VerifyingKey::from_affine(from_public_key(key)?).ok()?;
     let signature = ecdsa::Signature::from_slice(signature).ok()?;
     key.verify(message, &signature).ok()
 }
 
 // The group is of prime order and neither the scalar is zero nor the point at infinity, so the product is not either.
-fn exchange(scalar: &NonZeroScalar, peer: &p256::PublicKey, shared: &mut Secret<HASH_LEN>) {
-    let product = diffie_hellman(scalar, peer.as_affine());
+fn exchange(scalar: &NonZeroScalar, peer: &AffinePoint, shared: &mut Secret<HASH_LEN>) {
+    let product = diffie_hellman(scalar, peer);
     shared.bytes_mut().copy_from_slice(product.raw_secret_bytes());
 }
 
-fn from_sec1(encoded: &[u8]) -> Option<p256::PublicKey> {
-    p256::PublicKey::from_sec1_bytes(encoded).ok()
+/// The point that 32 bytes (x alone), 33 or 65 encode (SEC 1 §2.3.4). By tag, and not by the reader of `p256`, which would also
+/// take 0 (infinity) and 5 (compact), and brings one for DER along.
+fn from_encoded(encoded: &[u8]) -> Option<AffinePoint> {
+    match encoded {
+        [4, point @ ..] if encoded.len() == 65 => {
+            let (x, y) = point.split_first_chunk()?;
+            from_coordinates(x, y.try_into().ok()?)
+        }
+        [tag @ (2 | 3), x @ ..] if encoded.len() == 33 => decompress(x, tag & 1),
+        _ => from_x(encoded),
+    }
 }
 
 /// The point with this x and an even y. Which of the two y it is makes no difference to the x of a product.
-fn from_x(x: &[u8]) -> Option<p256::PublicKey> {
+fn from_x(x: &[u8]) -> Option<AffinePoint> {
+    decompress(x, 0)
+}
+
+fn decompress(x: &[u8], y_is_odd: u8) -> Option<AffinePoint> {
     let x: &[u8; FIELD_LEN] = x.try_into().ok()?;
-    let mut encoded = [COMPRESSED_EVEN; 33];
-    encoded.last_chunk_mut::<FIELD_LEN>()?.copy_from_slice(x);
-    from_sec1(&encoded)
+    AffinePoint::decompress(x.into(), y_is_odd.into()).into_option()
+}
+
+/// Never the point at infinity, which has no coordinates.
+fn from_coordinates(x: &[u8; FIELD_LEN], y: &[u8; FIELD_LEN]) -> Option<AffinePoint> {
+    AffinePoint::from_coordinates(x.into(), y.into()).into_option()
 }
 
 fn draw_scalar(rng: &mut dyn Rng) -> Result<(SecretBytes, Zeroizing<NonZeroScalar>), Backend> {

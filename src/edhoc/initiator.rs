@@ -1,14 +1,14 @@
 //! The initiator's steps, in the order in which they happen (RFC 9528 §5).
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use crate::{
-    crypto::{Crypto, EphemeralKey, Hash, PublicKey, Rng, SIGNATURE_LEN},
+    crypto::{Crypto, EphemeralKey, Hash, PublicKey, Rng},
     edhoc::{
         ConnectionId, Ead, EadItem, Method, OwnCredential, Proof, Session, Stopped, Suite, check_not_own, check_usage,
         find,
-        message::{self, MAX_SUITES, Plaintext},
-        schedule::{self, Label, MessageCipher, Prk},
+        message::{self, Draft, MAX_SUITES, Plaintext},
+        schedule::{self, Label, MESSAGE_ROOM, MessageCipher, Prk},
         session::{Names, SessionKeys},
         shared_secret,
     },
@@ -63,18 +63,21 @@ pub fn start(
             suites: proposal.suites.iter().map(|suite| suite.number).collect(),
             g_x: ephemeral.public(),
             c_i: proposal.c_i.clone(),
-            ead: &message::encode_ead(proposal.ead_1),
+            ead: &message::encode_ead(proposal.ead_1, 0),
         }
         .encode(),
     )?;
     let h_message_1 = crypto.sha256(&[&message_1]);
     let c_i = proposal.c_i.clone();
-    Ok((AwaitMessage2 { method: proposal.method, suite, ephemeral, c_i, h_message_1 }, message_1))
+    Ok((AwaitMessage2(Box::new(Sent { method: proposal.method, suite, ephemeral, c_i, h_message_1 })), message_1))
 }
 
 /// message_1 is out.
 #[derive(Debug)]
-pub struct AwaitMessage2 {
+pub struct AwaitMessage2(Box<Sent>);
+
+#[derive(Debug)]
+struct Sent {
     method: Method,
     suite: Suite,
     ephemeral: EphemeralKey,
@@ -88,13 +91,16 @@ impl AwaitMessage2 {
     /// # Errors
     /// [`Malformed`](crate::error::Malformed) or [`Misbehaved`]; the session is over.
     pub fn read(self, message_2: &[u8], crypto: &dyn Crypto) -> Result<Message2, Stopped<Self>> {
-        match self.decrypt(message_2, crypto) {
-            Ok(decrypted) => Ok(Message2 { sent: self, decrypted }),
+        match self.0.decrypt(message_2, crypto) {
+            Ok(decrypted) => Ok(Message2 { sent: self.0, decrypted }),
             Err(error) => Err(Stopped::new(error, self)),
         }
     }
+}
 
-    fn decrypt(&self, message_2: &[u8], crypto: &dyn Crypto) -> Result<Decrypted, Error> {
+impl Sent {
+    #[inline(never)]
+    fn decrypt(&self, message_2: &[u8], crypto: &dyn Crypto) -> Result<Box<Decrypted>, Error> {
         let (g_y, ciphertext_2) = message::read_message_2(message_2, self.suite.g_y_len)?;
         if g_y == self.ephemeral.public() {
             return Err(Misbehaved::Reflection.into());
@@ -117,15 +123,15 @@ impl AwaitMessage2 {
         if c_r == self.c_i {
             return Err(Misbehaved::SameConnectionId.into());
         }
-        Ok(Decrypted { g_y_point, th_2, prk_2e, c_r, plaintext })
+        Ok(Box::new(Decrypted { g_y_point, th_2, prk_2e, c_r, plaintext }))
     }
 }
 
 /// message_2 is decoded, not believed.
 #[derive(Debug)]
 pub struct Message2 {
-    sent: AwaitMessage2,
-    decrypted: Decrypted,
+    sent: Box<Sent>,
+    decrypted: Box<Decrypted>,
 }
 
 #[derive(Debug)]
@@ -164,8 +170,8 @@ impl Message2 {
     ) -> Result<Message2Accepted, Stopped<Self>> {
         match find(peer.into(), |peer| self.check(peer, own, crypto)) {
             Ok((peer, (static_prk, th_3))) => {
-                let Self { sent, decrypted } = self;
-                Ok(Message2Accepted {
+                let (sent, decrypted) = (*self.sent, *self.decrypted);
+                Ok(Message2Accepted(Box::new(Accepted {
                     method: sent.method,
                     names: Names { suite: sent.suite, own: sent.c_i, peer: decrypted.c_r },
                     g_y_point: decrypted.g_y_point,
@@ -173,15 +179,17 @@ impl Message2 {
                     prk_3e2m: static_prk.unwrap_or(decrypted.prk_2e),
                     peer,
                     ead: decrypted.plaintext.ead,
-                })
+                })))
             }
             Err(error) => Err(Stopped::new(error, self)),
         }
     }
 
     /// PRK_3e2m where it is not PRK_2e, and TH_3.
+    #[inline(never)]
     fn check(&self, peer: &Peer, own: &OwnCredential, crypto: &dyn Crypto) -> Result<(Option<Prk>, Hash), Error> {
-        let Self { sent, decrypted: Decrypted { th_2, prk_2e, c_r, plaintext, .. } } = self;
+        let Decrypted { th_2, prk_2e, c_r, plaintext, .. } = &*self.decrypted;
+        let sent = &self.sent;
         let signs = sent.method.responder_signs();
         check_not_own(peer, own)?;
         check_usage(peer, signs, sent.suite)?;
@@ -201,13 +209,16 @@ impl Message2 {
             mac_len: sent.suite.mac_len,
         }
         .check(peer, &plaintext.id_cred, Some(c_r), &plaintext.proof, crypto)?;
-        Ok((static_prk, schedule::th_next(th_2, &plaintext.bytes, peer.credential(), crypto)))
+        Ok((static_prk, schedule::th_next(th_2, plaintext.bytes(), peer.credential(), crypto)))
     }
 }
 
 /// The responder is authenticated; message_3 can be made.
 #[derive(Debug)]
-pub struct Message2Accepted {
+pub struct Message2Accepted(Box<Accepted>);
+
+#[derive(Debug)]
+struct Accepted {
     method: Method,
     names: Names,
     g_y_point: Option<PublicKey>,
@@ -220,22 +231,22 @@ pub struct Message2Accepted {
 impl Message2Accepted {
     /// The responder.
     pub const fn peer(&self) -> &Verified<Peer> {
-        &self.peer
+        &self.0.peer
     }
 
     /// EAD_2, authenticated.
     pub const fn ead(&mut self) -> &mut Ead {
-        &mut self.ead
+        &mut self.0.ead
     }
 
     /// TH_3, for evidence that is to be bound to this session.
     pub const fn th_3(&self) -> &Hash {
-        &self.th_3
+        &self.0.th_3
     }
 
     /// Bytes of PLAINTEXT_3 with these items, for choosing a padding (§3.8.1).
     pub fn plaintext_3_len(&self, own: &OwnCredential, ead_3: &[EadItem<'_>]) -> usize {
-        let proof_len = if self.method.initiator_signs() { SIGNATURE_LEN } else { self.names.suite.mac_len };
+        let proof_len = self.0.names.suite.proof_len(self.0.method.initiator_signs());
         message::plaintext_len(None, &own.id, proof_len, ead_3)
     }
 
@@ -251,19 +262,41 @@ impl Message2Accepted {
         keys: &dyn KeyStore,
         crypto: &dyn Crypto,
     ) -> Result<(AwaitMessage4, Vec<u8>), Stopped<Self>> {
-        match self.make(own, ead_3, keys, crypto) {
+        let mut draft = self.draft(own, ead_3);
+        self.write_draft(&mut draft, own, keys, crypto)
+    }
+
+    /// PLAINTEXT_3 with these items, for [`Message2Accepted::write_draft`].
+    pub(crate) fn draft(&self, own: &OwnCredential, ead_3: &[EadItem<'_>]) -> Draft {
+        let Accepted { method, names, .. } = &*self.0;
+        Draft::new(None, &own.id, names.suite.proof_len(method.initiator_signs()), ead_3, MESSAGE_ROOM)
+    }
+
+    /// Makes message_3 of a draft; where the step can be repeated, the draft is as it was.
+    pub(crate) fn write_draft(
+        self,
+        draft: &mut Draft,
+        own: &OwnCredential,
+        keys: &dyn KeyStore,
+        crypto: &dyn Crypto,
+    ) -> Result<(AwaitMessage4, Vec<u8>), Stopped<Self>> {
+        match self.0.make(draft, own, keys, crypto) {
             Ok((cipher, th_4, keys, message_3)) => {
-                let session = Session::new(self.peer, self.names, th_4, keys);
-                Ok((AwaitMessage4 { session, cipher }, message_3))
+                let Accepted { peer, names, .. } = *self.0;
+                let session = Session::new(peer, names, th_4, keys);
+                Ok((AwaitMessage4(Box::new(Finishing { session, cipher })), message_3))
             }
             Err(error) => Err(Stopped::new(error, self)),
         }
     }
+}
 
+impl Accepted {
+    #[inline(never)]
     fn make(
         &self,
+        draft: &mut Draft,
         own: &OwnCredential,
-        ead_3: &[EadItem<'_>],
         keys: &dyn KeyStore,
         crypto: &dyn Crypto,
     ) -> Result<(MessageCipher, Hash, SessionKeys, Vec<u8>), Error> {
@@ -279,27 +312,33 @@ impl Message2Accepted {
             }
         };
         let prk_4e3m = static_prk.as_ref().unwrap_or(prk_3e2m);
-        let (ead, signs) = (message::encode_ead(ead_3), self.method.initiator_signs());
-        let proof = Proof { prk: prk_4e3m, label: Label::Mac3, th: th_3, ead: &ead, signs, mac_len: suite.mac_len };
+        let signs = self.method.initiator_signs();
+        let (ead, mac_len) = (draft.ead(), suite.mac_len);
+        let proof = Proof { prk: prk_4e3m, label: Label::Mac3, th: th_3, ead, signs, mac_len };
         let proof = own.prove(&proof, None, keys, crypto)?;
-        let plaintext_3 = message::encode_plaintext(None, &own.id, &proof, &ead);
+        draft.prove(&proof);
+        let th_4 = schedule::th_next(th_3, draft.bytes(), &own.credential, crypto);
+        let cipher_4 = MessageCipher::new(*suite, prk_4e3m, (Label::K4, Label::Iv4), &th_4, crypto)?;
+        let keys = SessionKeys::new(prk_4e3m, &th_4, crypto)?;
+        // Last: up to here the step can be repeated with the draft as it is.
+        message::check_sealable(draft.bytes(), suite.aead.tag_len())?;
         let cipher = MessageCipher::new(*suite, prk_3e2m, (Label::K3, Label::Iv3), th_3, crypto)?;
-        let message_3 = message::sendable(cipher.seal(&plaintext_3, crypto)?)?;
-        let th_4 = schedule::th_next(th_3, &plaintext_3, &own.credential, crypto);
-        let cipher = MessageCipher::new(*suite, prk_4e3m, (Label::K4, Label::Iv4), &th_4, crypto)?;
-        Ok((cipher, th_4, SessionKeys::new(prk_4e3m, &th_4, crypto)?, message_3))
+        cipher.seal(draft.buffer(), crypto)?;
+        Ok((cipher_4, th_4, keys, core::mem::take(draft.buffer())))
     }
 }
 
 /// message_3 is out.
-pub struct AwaitMessage4 {
+pub struct AwaitMessage4(Box<Finishing>);
+
+struct Finishing {
     session: Session,
     cipher: MessageCipher,
 }
 
 impl core::fmt::Debug for AwaitMessage4 {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("AwaitMessage4").field("session", &self.session).finish_non_exhaustive()
+        f.debug_struct("AwaitMessage4").field("session", &self.0.session).finish_non_exhaustive()
     }
 }
 
@@ -309,9 +348,9 @@ impl AwaitMessage4 {
     /// # Errors
     /// [`Untrusted::Authentication`](crate::error::Untrusted::Authentication); the session is over.
     pub fn read(self, message_4: &[u8], crypto: &dyn Crypto) -> Result<Message4, Stopped<Self>> {
-        let ead = self.cipher.open(message_4, crypto).and_then(|plaintext_4| Ok(Ead::read(&plaintext_4)?));
+        let ead = self.0.cipher.open(message_4, crypto).and_then(|plaintext_4| Ok(Ead::read(plaintext_4)?));
         match ead {
-            Ok(ead) => Ok(Message4 { session: self.session, ead }),
+            Ok(ead) => Ok(Message4 { session: self.0.session, ead }),
             Err(error) => Err(Stopped::new(error, self)),
         }
     }

@@ -50,8 +50,9 @@ impl<'a> EadItem<'a> {
     }
 }
 
-pub(super) fn encode_ead(items: &[EadItem<'_>]) -> Vec<u8> {
-    wire::encode_with(|w| write_ead(items, w))
+/// The EAD field, in a buffer with `room` bytes more.
+pub(super) fn encode_ead(items: &[EadItem<'_>], room: usize) -> Vec<u8> {
+    wire::encode_with_room(room, |w| write_ead(items, w))
 }
 
 /// How long the EAD field is with these items.
@@ -71,22 +72,31 @@ fn write_ead(items: &[EadItem<'_>], w: &mut Writer<'_>) {
 
 /// The EAD items of a received message. Critical ones must be taken before the next message can be made.
 pub struct Ead {
-    bytes: Vec<u8>,
-    waiting: ArrayVec<Waiting, MAX_EAD>,
+    /// What the field is the end of.
+    message: Vec<u8>,
+    /// Where it starts.
+    start: usize,
+    /// Which of the items, padding not counted, have been taken: a bit for each, the first one the lowest.
+    taken: u8,
 }
+
+const _: () = assert!(MAX_EAD <= 8, "a bit for each item");
 
 /// Tells how much there is and nothing of what it is: EAD_2 to EAD_4 come encrypted.
 impl core::fmt::Debug for Ead {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Ead({} bytes, {} items waiting)", self.bytes.len(), self.waiting.len())
+        write!(f, "Ead({} bytes, {} items waiting)", self.bytes().len(), waiting(self.bytes(), self.taken).count())
     }
 }
 
-struct Waiting {
+/// An item in the EAD field.
+struct Item<'a> {
+    /// Its bit in [`Ead::taken`].
+    bit: u8,
     /// Wider than any registered label, so that an item which no caller can know is ignored or refused like any other.
     label: u64,
     critical: bool,
-    value: Option<Range<usize>>,
+    value: Option<&'a [u8]>,
 }
 
 /// An EAD item that was taken out of a message.
@@ -98,48 +108,72 @@ pub struct TakenEad<'a> {
     pub value: Option<&'a [u8]>,
 }
 
-impl Ead {
-    /// `rest` is the tail of a plaintext or of message_1, after its last fixed item.
-    pub(super) fn read(rest: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(rest)?;
-        let mut waiting = ArrayVec::new();
-        let position = |reader: &Reader<'_>| rest.len().saturating_sub(reader.rest().len());
-        while !reader.is_empty() {
-            let label = reader.integer()?;
-            let value = if !reader.is_empty() && reader.peek()? == Kind::Bytes {
-                let len = reader.bytes()?.len();
-                let end = position(&reader);
-                Some(end.saturating_sub(len)..end)
-            } else {
-                None
-            };
-            let item = Waiting { label: label.unsigned_abs(), critical: label < 0, value };
-            if item.label != u64::from(PADDING) {
-                waiting.try_push(item).map_err(|_| Malformed::TooLong)?;
-            }
+/// The next item that is no padding, `number` items after the first; `None` at the end.
+fn next_item<'a>(reader: &mut Reader<'a>, number: usize) -> Result<Option<Item<'a>>, Malformed> {
+    while !reader.is_empty() {
+        let label = reader.integer()?;
+        let value = if !reader.is_empty() && reader.peek()? == Kind::Bytes { Some(reader.bytes()?) } else { None };
+        if label.unsigned_abs() != u64::from(PADDING) {
+            let bit = u32::try_from(number).ok().and_then(|number| 1_u8.checked_shl(number));
+            let bit = bit.ok_or(Malformed::TooLong)?;
+            return Ok(Some(Item { bit, label: label.unsigned_abs(), critical: label < 0, value }));
         }
-        Ok(Self { bytes: rest.to_vec(), waiting })
+    }
+    Ok(None)
+}
+
+impl Ead {
+    /// The last `len` bytes of a plaintext or of message_1, after its last fixed item.
+    pub(super) fn at_the_end_of(message: Vec<u8>, len: usize) -> Result<Self, Malformed> {
+        let ead = Self { start: message.len().saturating_sub(len), message, taken: 0 };
+        let mut reader = Reader::new(ead.bytes())?;
+        let mut number = 0_usize;
+        while next_item(&mut reader, number)?.is_some() {
+            number = number.saturating_add(1);
+        }
+        Ok(ead)
+    }
+
+    /// A field that is all there is.
+    pub(super) fn read(field: Vec<u8>) -> Result<Self, Malformed> {
+        let len = field.len();
+        Self::at_the_end_of(field, len)
+    }
+
+    /// Without what came before it in the message, which may be long.
+    pub(super) fn alone(self) -> Self {
+        Self { message: self.bytes().to_vec(), start: 0, ..self }
+    }
+
+    /// Nothing more is wanted of it.
+    ///
+    /// # Errors
+    /// As [`Ead::end`].
+    pub(crate) fn close(&mut self) -> Result<(), Misbehaved> {
+        self.end()?;
+        *self = Self { message: Vec::new(), start: 0, taken: 0 };
+        Ok(())
     }
 
     /// The encoded EAD field, as it enters the transcript.
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.message.get(self.start..).unwrap_or_default()
     }
 
     /// Takes the first item with this label. A second one with the same label stays until it is taken too.
     pub fn take(&mut self, label: u32) -> Option<TakenEad<'_>> {
-        let index = self.waiting.iter().position(|item| item.label == u64::from(label))?;
-        let item = self.waiting.remove(index);
-        let value = item.value.and_then(|range| self.bytes.get(range));
-        Some(TakenEad { critical: item.critical, value })
+        let Self { message, start, taken } = self;
+        let item = waiting(message.get(*start..)?, *taken).find(|item| item.label == u64::from(label))?;
+        *taken |= item.bit;
+        Some(TakenEad { critical: item.critical, value: item.value })
     }
 
     /// The items that nobody has taken, as they came.
     pub(super) fn write_waiting(&self, writer: &mut Writer<'_>) {
-        for Waiting { label, critical, value } in &self.waiting {
-            let label = i64::try_from(*label).unwrap_or(i64::MAX);
-            writer.integer(if *critical { label.saturating_neg() } else { label });
-            if let Some(value) = value.clone().and_then(|range| self.bytes.get(range)) {
+        for Item { label, critical, value, .. } in waiting(self.bytes(), self.taken) {
+            let label = i64::try_from(label).unwrap_or(i64::MAX);
+            writer.integer(if critical { label.saturating_neg() } else { label });
+            if let Some(value) = value {
                 writer.bytes(value);
             }
         }
@@ -152,8 +186,15 @@ impl Ead {
     /// # Errors
     /// [`Misbehaved::CriticalEad`].
     pub fn end(&self) -> Result<(), Misbehaved> {
-        if self.waiting.iter().any(|item| item.critical) { Err(Misbehaved::CriticalEad) } else { Ok(()) }
+        if waiting(self.bytes(), self.taken).any(|item| item.critical) { Err(Misbehaved::CriticalEad) } else { Ok(()) }
     }
+}
+
+/// The items of a field that are not `taken`. The field was read before, so reading it again does not fail.
+fn waiting(field: &[u8], taken: u8) -> impl Iterator<Item = Item<'_>> {
+    let mut reader = Reader::new(field).ok();
+    let items = (0..MAX_EAD).map_while(move |number| next_item(reader.as_mut()?, number).ok()?);
+    items.filter(move |item| item.bit & taken == 0)
 }
 
 // ----------------------------------------------------------------------------------------------------- message_1
@@ -249,10 +290,22 @@ impl Method {
     }
 }
 
+/// That what is sealed in `plaintext` is short enough, before it is.
+pub(super) fn check_sealable(plaintext: &[u8], tag_len: usize) -> Result<(), Misuse> {
+    /// The head of a byte string of that length.
+    const HEAD_LEN: usize = 3;
+    if plaintext.len().saturating_add(tag_len).saturating_add(HEAD_LEN) > wire::MAX_MESSAGE {
+        return Err(TOO_LONG);
+    }
+    Ok(())
+}
+
+const TOO_LONG: Misuse = Misuse::Parameter("chain and EAD items do not fit into a message");
+
 /// A message that is short enough for a peer that reads as this side does.
 pub(super) fn sendable(message: Vec<u8>) -> Result<Vec<u8>, Misuse> {
     if message.len() > wire::MAX_MESSAGE {
-        return Err(Misuse::Parameter("chain and EAD items do not fit into a message"));
+        return Err(TOO_LONG);
     }
     Ok(message)
 }
@@ -267,16 +320,6 @@ pub(super) fn encode_message_2(g_y: &[u8], ciphertext_2: &[u8]) -> Vec<u8> {
 /// G_Y (of `g_y_len` bytes) and CIPHERTEXT_2.
 pub(super) fn read_message_2(message: &[u8], g_y_len: usize) -> Result<(&[u8], &[u8]), Malformed> {
     wire::decode::<&[u8]>(message)?.split_at_checked(g_y_len).ok_or(Malformed::Truncated)
-}
-
-/// PLAINTEXT_2 = ( C_R, ID_CRED_R / bstr / -24..23, Signature_or_MAC_2 : bstr, ? EAD_2 ); PLAINTEXT_3 has no C_R.
-pub(super) fn encode_plaintext(c_r: Option<&ConnectionId>, id_cred: &[u8], proof: &[u8], ead: &[u8]) -> Vec<u8> {
-    let kid = kid(id_cred);
-    wire::encode_with(|w| {
-        write_names(c_r, id_cred, kid, w);
-        w.bytes(proof);
-        w.encoded(ead);
-    })
 }
 
 /// §3.5.3.2: a map with only a `kid` is sent as the kid alone, by the rule of connection identifiers.
@@ -297,6 +340,67 @@ fn write_names(c_r: Option<&ConnectionId>, id_cred: &[u8], kid: Option<&[u8]>, w
     }
 }
 
+/// PLAINTEXT_2 = ( C_R, ID_CRED_R / bstr / -24..23, Signature_or_MAC_2 : bstr, ? EAD_2 ); PLAINTEXT_3 has no C_R.
+///
+/// In the making: the proof comes last, for it is over the EAD field too.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    bytes: Vec<u8>,
+    /// Where the proof goes; after it there is the EAD field.
+    proof: Range<usize>,
+}
+
+impl Draft {
+    /// For a proof of this length, in a buffer with `room` bytes more.
+    pub(super) fn new(
+        c_r: Option<&ConnectionId>,
+        id_cred: &[u8],
+        proof_len: usize,
+        ead: &[EadItem<'_>],
+        room: usize,
+    ) -> Self {
+        let kid = kid(id_cred);
+        let bytes = wire::encode_with_room(room, |w| write_plaintext(c_r, id_cred, kid, proof_len, ead, w));
+        let end = bytes.len().saturating_sub(ead_len(ead));
+        Self { bytes, proof: end.saturating_sub(proof_len)..end }
+    }
+
+    /// The EAD field.
+    pub(super) fn ead(&self) -> &[u8] {
+        self.bytes.get(self.proof.end..).unwrap_or_default()
+    }
+
+    /// Puts the proof in, in place of any that was there.
+    pub(super) fn prove(&mut self, proof: &[u8]) {
+        let place = self.bytes.iter_mut().skip(self.proof.start).take(self.proof.len());
+        place.zip(proof).for_each(|(byte, new)| *byte = *new);
+    }
+
+    /// The plaintext.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The plaintext, to be made the message in its place.
+    pub(super) const fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+}
+
+fn write_plaintext(
+    c_r: Option<&ConnectionId>,
+    id_cred: &[u8],
+    kid: Option<&[u8]>,
+    proof_len: usize,
+    ead: &[EadItem<'_>],
+    w: &mut Writer<'_>,
+) {
+    write_names(c_r, id_cred, kid, w);
+    // A signature is the longest proof.
+    w.bytes([0; SIGNATURE_LEN].get(..proof_len).unwrap_or_default());
+    write_ead(ead, w);
+}
+
 /// How long a plaintext is with a proof of this length.
 pub(super) fn plaintext_len(
     c_r: Option<&ConnectionId>,
@@ -305,17 +409,11 @@ pub(super) fn plaintext_len(
     ead: &[EadItem<'_>],
 ) -> usize {
     let kid = kid(id_cred);
-    wire::len_of(|w| {
-        write_names(c_r, id_cred, kid, w);
-        // A signature is the longest proof.
-        w.bytes([0; SIGNATURE_LEN].get(..proof_len).unwrap_or_default());
-        write_ead(ead, w);
-    })
+    wire::len_of(|w| write_plaintext(c_r, id_cred, kid, proof_len, ead, w))
 }
 
 /// A decrypted plaintext, taken apart. Nothing in it is believed yet.
 pub(super) struct Plaintext {
-    pub(super) bytes: Vec<u8>,
     /// ID_CRED_x in its full form, a map: what enters MACs and signatures.
     pub(super) id_cred: Vec<u8>,
     pub(super) proof: Vec<u8>,
@@ -333,18 +431,24 @@ impl Plaintext {
     pub(super) fn read_2(bytes: Vec<u8>) -> Result<(ConnectionId, Self), Malformed> {
         let mut reader = Reader::new(&bytes)?;
         let c_r = ConnectionId::read_from(&mut reader)?;
-        let (id_cred, proof, ead) = Self::read_fields(&mut reader)?;
-        Ok((c_r, Self { bytes, id_cred, proof, ead }))
+        let (id_cred, proof, ead_len) = Self::read_fields(&mut reader)?;
+        Ok((c_r, Self { id_cred, proof, ead: Ead::at_the_end_of(bytes, ead_len)? }))
     }
 
     /// Reads PLAINTEXT_3.
     pub(super) fn read_3(bytes: Vec<u8>) -> Result<Self, Malformed> {
         let mut reader = Reader::new(&bytes)?;
-        let (id_cred, proof, ead) = Self::read_fields(&mut reader)?;
-        Ok(Self { bytes, id_cred, proof, ead })
+        let (id_cred, proof, ead_len) = Self::read_fields(&mut reader)?;
+        Ok(Self { id_cred, proof, ead: Ead::at_the_end_of(bytes, ead_len)? })
     }
 
-    fn read_fields(reader: &mut Reader<'_>) -> Result<(Vec<u8>, Vec<u8>, Ead), Malformed> {
+    /// All of it, as it enters the transcript.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.ead.message
+    }
+
+    /// ID_CRED_x, the proof, and how long the EAD field is.
+    fn read_fields(reader: &mut Reader<'_>) -> Result<(Vec<u8>, Vec<u8>, usize), Malformed> {
         let id_cred = if reader.peek()? == Kind::Map {
             match CredentialId::read(reader)? {
                 CredentialId::Kid(_) => return Err(Malformed::WrongType),
@@ -354,7 +458,7 @@ impl Plaintext {
             wire::encode(&CredentialId::Kid(&read_identifier::<{ crate::trust::MAX_KID }>(reader)?))
         };
         let proof = reader.bytes()?.to_vec();
-        Ok((id_cred, proof, Ead::read(reader.rest())?))
+        Ok((id_cred, proof, reader.rest().len()))
     }
 }
 

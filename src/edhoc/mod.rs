@@ -64,14 +64,15 @@ use alloc::{boxed::Box, vec::Vec};
 
 use arrayvec::ArrayVec;
 
+pub(crate) use self::message::Draft;
 pub use self::{
     message::{Ead, EadItem, MAX_EAD, PeerError, Suites, TakenEad, error_message, is_error_message, read_error},
     session::{Oscore, Session},
     token::{MAX_TOKEN, Opened, Seal, TokenNumber},
 };
 use crate::{
-    cose::sign1::to_be_signed,
-    crypto::{Aead, Crypto, Group, HASH_LEN, Hash, KeyKind, Rng, Secret},
+    cose::sign1::to_be_signed_in_parts,
+    crypto::{Aead, Crypto, Group, HASH_LEN, Hash, KeyKind, Rng, SIGNATURE_LEN, Secret},
     edhoc::schedule::{Label, MacContext, Prk},
     error::{Backend, Error, Malformed, Misbehaved, Misuse, Untrusted},
     store::{KeyId, KeyStore},
@@ -133,6 +134,11 @@ impl Suite {
 
     /// Those of them that the shipped backend runs in this build: without the feature `ccm`, only the first.
     pub const BUILT: &[Self] = if cfg!(feature = "ccm") { &Self::ALL } else { &[Self::GCM] };
+
+    /// Bytes of a Signature_or_MAC field.
+    const fn proof_len(&self, signs: bool) -> usize {
+        if signs { SIGNATURE_LEN } else { self.mac_len }
+    }
 
     /// Every row.
     const TABLE: &[Self] = &[
@@ -293,13 +299,12 @@ impl OwnCredential {
         keys: &dyn KeyStore,
         crypto: &dyn Crypto,
     ) -> Result<Vec<u8>, Error> {
-        let context = MacContext { c_r, id_cred: &self.id, th: proof.th, credential: &self.credential, ead: proof.ead };
-        let mac = proof.mac(&context, crypto)?;
+        let mac = proof.mac(c_r, &self.id, &self.credential, crypto)?;
         if !proof.signs {
             return Ok(mac);
         }
         let aad = schedule::external_aad(proof.th, &self.credential, proof.ead);
-        Ok(keys.sign(self.key, &to_be_signed(&self.id, &aad, &mac))?.to_vec())
+        Ok(keys.sign(self.key, &to_be_signed_in_parts(&self.id, &aad, &mac))?.to_vec())
     }
 }
 
@@ -315,9 +320,17 @@ struct Proof<'a> {
 
 impl Proof<'_> {
     /// MAC_2 or MAC_3; as long as the hash where it is signed (§5.3.2).
-    fn mac(&self, context: &MacContext<'_>, crypto: &dyn Crypto) -> Result<Vec<u8>, Error> {
+    fn mac(
+        &self,
+        c_r: Option<&ConnectionId>,
+        id_cred: &[u8],
+        credential: &[u8],
+        crypto: &dyn Crypto,
+    ) -> Result<Vec<u8>, Error> {
+        let c_r = &wire::encode_with(|w| c_r.into_iter().for_each(|c_r| c_r.write_to(w)));
+        let context = MacContext { c_r, id_cred, th: self.th, credential, ead: self.ead };
         let mut mac = alloc::vec![0; if self.signs { HASH_LEN } else { self.mac_len }];
-        schedule::kdf(self.prk, self.label, &context.encode(), &mut mac, crypto)?;
+        schedule::kdf(self.prk, self.label, &context.parts(), &mut mac, crypto)?;
         Ok(mac)
     }
 
@@ -331,11 +344,11 @@ impl Proof<'_> {
         crypto: &dyn Crypto,
     ) -> Result<(), Error> {
         let credential = peer.credential();
-        let mac = self.mac(&MacContext { c_r, id_cred, th: self.th, credential, ead: self.ead }, crypto)?;
+        let mac = self.mac(c_r, id_cred, credential, crypto)?;
         if self.signs {
             let signature = field.try_into().map_err(|_| Untrusted::Authentication)?;
             let aad = schedule::external_aad(self.th, credential, self.ead);
-            Ok(crypto.verify(peer.public_key(), &to_be_signed(id_cred, &aad, &mac), signature)?)
+            Ok(crypto.verify(peer.public_key(), &to_be_signed_in_parts(id_cred, &aad, &mac), signature)?)
         } else if crate::crypto::equal(&mac, field) {
             Ok(())
         } else {

@@ -7,8 +7,8 @@ use crate::{
     edhoc::{
         ConnectionId, Ead, EadItem, Method, Opened, OwnCredential, Proof, Seal, Session, Stopped, Suite, check_not_own,
         check_usage, find,
-        message::{self, Plaintext},
-        schedule::{self, Label, MessageCipher, Prk},
+        message::{self, Draft, Plaintext},
+        schedule::{self, Label, MESSAGE_ROOM, MessageCipher, Prk},
         session::{Names, SessionKeys},
         shared_secret,
         token::{self, Kind, Portable},
@@ -27,7 +27,7 @@ use crate::{
 pub fn read(message_1: &[u8], methods: &[Method], suites: &[Suite], crypto: &dyn Crypto) -> Result<Message1, Error> {
     // All of it, before anything in it is judged (§5.2.3).
     let read = message::Message1::read(message_1)?;
-    let ead = Ead::read(read.ead)?;
+    let ead = Ead::read(read.ead.to_vec())?;
     let method = Method::from_number(read.method)
         .filter(|method| methods.contains(method))
         .ok_or(Misbehaved::UnsupportedMethod)?;
@@ -175,15 +175,16 @@ impl Message1 {
             }
         };
         let prk_3e2m = static_prk.as_ref().unwrap_or(&prk_2e);
-        let (ead, signs) = (message::encode_ead(ead_2), self.method.responder_signs());
-        let proof =
-            Proof { prk: prk_3e2m, label: Label::Mac2, th: &th_2, ead: &ead, signs, mac_len: self.suite.mac_len };
+        let signs = self.method.responder_signs();
+        let mut draft = Draft::new(Some(c_r), &own.id, self.suite.proof_len(signs), ead_2, 0);
+        let (ead, mac_len) = (draft.ead(), self.suite.mac_len);
+        let proof = Proof { prk: prk_3e2m, label: Label::Mac2, th: &th_2, ead, signs, mac_len };
         let proof = own.prove(&proof, Some(c_r), keys, crypto)?;
-        let plaintext_2 = message::encode_plaintext(Some(c_r), &own.id, &proof, &ead);
-        let mut ciphertext_2 = message::sendable(plaintext_2.clone())?;
+        draft.prove(&proof);
+        let mut ciphertext_2 = message::sendable(draft.bytes().to_vec())?;
         schedule::xor_keystream_2(&prk_2e, &th_2, &mut ciphertext_2, crypto)?;
         let message_2 = message::sendable(message::encode_message_2(ephemeral.public(), &ciphertext_2))?;
-        let th_3 = schedule::th_next(&th_2, &plaintext_2, &own.credential, crypto);
+        let th_3 = schedule::th_next(&th_2, draft.bytes(), &own.credential, crypto);
         Ok((th_3, static_prk.unwrap_or(prk_2e), message_2))
     }
 }
@@ -274,7 +275,7 @@ impl Message3 {
                     session: Session::new(peer, names, th_4, keys),
                     cipher,
                     th_3,
-                    ead: plaintext.ead,
+                    ead: plaintext.ead.alone(),
                 })
             }
             Err(error) => Err(Stopped::new(error, self)),
@@ -309,7 +310,7 @@ impl Message3 {
             mac_len: suite.mac_len,
         }
         .check(peer, &plaintext.id_cred, None, &plaintext.proof, crypto)?;
-        let th_4 = schedule::th_next(th_3, &plaintext.bytes, peer.credential(), crypto);
+        let th_4 = schedule::th_next(th_3, plaintext.bytes(), peer.credential(), crypto);
         let cipher = MessageCipher::new(*suite, prk_4e3m, (Label::K4, Label::Iv4), &th_4, crypto)?;
         Ok((cipher, th_4, SessionKeys::new(prk_4e3m, &th_4, crypto)?))
     }
@@ -382,7 +383,9 @@ impl Message3Accepted {
 
     fn make(&self, ead_4: &[EadItem<'_>], crypto: &dyn Crypto) -> Result<Vec<u8>, Error> {
         self.ead.end()?;
-        Ok(message::sendable(self.cipher.seal(&message::encode_ead(ead_4), crypto)?)?)
+        let mut message_4 = message::encode_ead(ead_4, MESSAGE_ROOM);
+        self.cipher.seal(&mut message_4, crypto)?;
+        Ok(message::sendable(message_4)?)
     }
 }
 

@@ -10,13 +10,21 @@
 
 use alloc::vec::Vec;
 
+use arrayvec::ArrayVec;
+
 use crate::{
     cose::encrypt0::enc_structure,
     crypto::{Crypto, HASH_LEN, Hash, Secret, SecretBytes},
-    edhoc::{ConnectionId, Suite, token},
+    edhoc::{Suite, token},
     error::{Backend, Error},
     wire::{self, Writer},
 };
+
+/// Most parts of a context: those of [`MacContext`].
+const MAX_PARTS: usize = 6;
+
+/// The head of a byte string that holds a hash.
+const HASH_HEAD: &[u8] = &[0x58, 0x20];
 
 /// A pseudorandom key of the schedule.
 pub(super) type Prk = Secret<HASH_LEN>;
@@ -39,7 +47,15 @@ pub(super) enum Label {
 }
 
 /// EDHOC_KDF: HKDF-Expand over `info = (info_label, context, length)` (RFC 9528 §4.1.2).
-pub(super) fn kdf(prk: &Prk, label: Label, context: &[u8], out: &mut [u8], crypto: &dyn Crypto) -> Result<(), Backend> {
+///
+/// The context comes in parts, at most [`MAX_PARTS`].
+pub(super) fn kdf(
+    prk: &Prk,
+    label: Label,
+    context: &[&[u8]],
+    out: &mut [u8],
+    crypto: &dyn Crypto,
+) -> Result<(), Backend> {
     #[expect(clippy::as_conversions, reason = "reads the discriminant of a fieldless enum")]
     kdf_label(prk, label as u64, context, out, crypto)
 }
@@ -48,21 +64,29 @@ pub(super) fn kdf(prk: &Prk, label: Label, context: &[u8], out: &mut [u8], crypt
 pub(super) fn kdf_label(
     prk: &Prk,
     label: u64,
-    context: &[u8],
+    context: &[&[u8]],
     out: &mut [u8],
     crypto: &dyn Crypto,
 ) -> Result<(), Backend> {
     let length = u64::try_from(out.len()).map_err(|_| Backend::Crypto)?;
-    let info = wire::encode_with(|w| {
+    let write_head = |w: &mut Writer<'_>| {
         w.unsigned(label);
-        w.bytes(context);
+        w.bytes_head(context.iter().map(|part| part.len()).sum());
+    };
+    let around = wire::encode_with(|w| {
+        write_head(w);
         w.unsigned(length);
     });
-    crypto.hkdf_expand(prk, &[&info], out)
+    let (head, tail) = around.split_at_checked(wire::len_of(write_head)).ok_or(Backend::Crypto)?;
+    let mut info: ArrayVec<&[u8], { MAX_PARTS + 2 }> = ArrayVec::new();
+    for part in [head].iter().chain(context).chain(&[tail]) {
+        info.try_push(part).map_err(|_| Backend::Crypto)?;
+    }
+    crypto.hkdf_expand(prk, &info, out)
 }
 
 /// EDHOC_KDF into a new pseudorandom key.
-pub(super) fn kdf_prk(prk: &Prk, label: Label, context: &[u8], crypto: &dyn Crypto) -> Result<Prk, Backend> {
+pub(super) fn kdf_prk(prk: &Prk, label: Label, context: &[&[u8]], crypto: &dyn Crypto) -> Result<Prk, Backend> {
     let mut next = Prk::zeroed();
     kdf(prk, label, context, next.bytes_mut(), crypto)?;
     Ok(next)
@@ -79,8 +103,7 @@ pub(super) fn th_2(g_y: &[u8], h_message_1: &Hash, crypto: &dyn Crypto) -> Hash 
 
 /// TH_3 = H( TH_2, PLAINTEXT_2, CRED_R ), and TH_4 = H( TH_3, PLAINTEXT_3, CRED_I ).
 pub(super) fn th_next(th: &Hash, plaintext: &[u8], credential: &[u8], crypto: &dyn Crypto) -> Hash {
-    let th = wire::encode_with(|w| w.bytes(th));
-    crypto.sha256(&[&th, plaintext, credential])
+    crypto.sha256(&[HASH_HEAD, th, plaintext, credential])
 }
 
 /// PRK_2e = EDHOC_Extract( TH_2, G_XY ).
@@ -98,7 +121,7 @@ pub(super) fn mix_static(
     shared: &Prk,
     crypto: &dyn Crypto,
 ) -> Result<Prk, Backend> {
-    let salt = kdf_prk(prk, label, th, crypto)?;
+    let salt = kdf_prk(prk, label, &[th], crypto)?;
     let mut next = Prk::zeroed();
     crypto.hkdf_extract(salt.bytes(), shared.bytes(), &mut next);
     Ok(next)
@@ -107,25 +130,20 @@ pub(super) fn mix_static(
 /// PLAINTEXT_2 ⇔ CIPHERTEXT_2: XOR with KEYSTREAM_2, in place.
 pub(super) fn xor_keystream_2(prk_2e: &Prk, th_2: &Hash, text: &mut [u8], crypto: &dyn Crypto) -> Result<(), Backend> {
     let mut keystream = SecretBytes::zeroed(text.len());
-    kdf(prk_2e, Label::Keystream2, th_2, keystream.bytes_mut(), crypto)?;
+    kdf(prk_2e, Label::Keystream2, &[th_2], keystream.bytes_mut(), crypto)?;
     text.iter_mut().zip(keystream.bytes()).for_each(|(byte, key)| *byte ^= key);
     Ok(())
 }
 
 /// `<< TH, CRED, ? EAD >>`: the external_aad of a signature, and the tail of the context of a MAC (RFC 9528 §5.3.2).
-pub(super) fn external_aad(th: &Hash, credential: &[u8], ead: &[u8]) -> Vec<u8> {
-    wire::encode_with(|w| write_external_aad(th, credential, ead, w))
-}
-
-fn write_external_aad(th: &Hash, credential: &[u8], ead: &[u8], w: &mut Writer<'_>) {
-    w.bytes(th);
-    w.encoded(credential);
-    w.encoded(ead);
+pub(super) const fn external_aad<'a>(th: &'a Hash, credential: &'a [u8], ead: &'a [u8]) -> [&'a [u8]; 4] {
+    [HASH_HEAD, th, credential, ead]
 }
 
 /// What a MAC speaks for: C_R in MAC_2 only, then ID_CRED, TH, CRED and EAD.
 pub(super) struct MacContext<'a> {
-    pub(super) c_r: Option<&'a ConnectionId>,
+    /// Encoded, or empty.
+    pub(super) c_r: &'a [u8],
     pub(super) id_cred: &'a [u8],
     pub(super) th: &'a Hash,
     pub(super) credential: &'a [u8],
@@ -134,16 +152,14 @@ pub(super) struct MacContext<'a> {
 
 impl MacContext<'_> {
     /// context_2 = << C_R, ID_CRED_R, TH_2, CRED_R, ? EAD_2 >>; context_3 likewise without C_R.
-    pub(super) fn encode(&self) -> Vec<u8> {
-        wire::encode_with(|w| {
-            if let Some(c_r) = self.c_r {
-                c_r.write_to(w);
-            }
-            w.encoded(self.id_cred);
-            write_external_aad(self.th, self.credential, self.ead, w);
-        })
+    pub(super) const fn parts(&self) -> [&[u8]; MAX_PARTS] {
+        let [head, th, credential, ead] = external_aad(self.th, self.credential, self.ead);
+        [self.c_r, self.id_cred, head, th, credential, ead]
     }
 }
+
+/// What a plaintext grows by when it becomes a message: the longest tag, and the head of a byte string.
+pub(super) const MESSAGE_ROOM: usize = 16 + 3;
 
 token::portable! {
     MessageCipher { suite, key, nonce, aad }
@@ -166,19 +182,19 @@ impl MessageCipher {
         crypto: &dyn Crypto,
     ) -> Result<Self, Backend> {
         let mut key = SecretBytes::zeroed(suite.aead.key_len());
-        kdf(prk, key_label, th, key.bytes_mut(), crypto)?;
+        kdf(prk, key_label, &[th], key.bytes_mut(), crypto)?;
         let mut nonce = alloc::vec![0; suite.aead.nonce_len()];
-        kdf(prk, nonce_label, th, &mut nonce, crypto)?;
+        kdf(prk, nonce_label, &[th], &mut nonce, crypto)?;
         Ok(Self { suite, key, nonce, aad: enc_structure(&[], th) })
     }
 
-    /// Encrypts, and wraps the ciphertext into the byte string that is the whole message.
-    pub(super) fn seal(&self, plaintext: &[u8], crypto: &dyn Crypto) -> Result<Vec<u8>, Backend> {
-        let capacity = plaintext.len().saturating_add(self.suite.aead.tag_len());
-        let mut text = SecretBytes::new(Vec::with_capacity(capacity));
-        text.buffer().extend_from_slice(plaintext);
-        crypto.seal(self.suite.aead, self.key.bytes(), &self.nonce, &self.aad, text.buffer())?;
-        Ok(wire::encode_with(|w| w.bytes(text.bytes())))
+    /// Encrypts in place, and makes the byte string of it that is the whole message. `text` has [`MESSAGE_ROOM`]; if this
+    /// fails, it is as it was.
+    pub(super) fn seal(&self, text: &mut Vec<u8>, crypto: &dyn Crypto) -> Result<(), Backend> {
+        crypto.seal(self.suite.aead, self.key.bytes(), &self.nonce, &self.aad, text)?;
+        let head = wire::encode_with(|w| w.bytes_head(text.len()));
+        wire::put_in_front(&head, text);
+        Ok(())
     }
 
     /// Decrypts the byte string that is the whole message.

@@ -50,7 +50,7 @@ pub(super) struct SessionKeys {
 
 impl SessionKeys {
     pub(super) fn new(prk_4e3m: &Prk, th_4: &Hash, crypto: &dyn Crypto) -> Result<Self, Backend> {
-        Self::below(schedule::kdf_prk(prk_4e3m, Label::PrkOut, th_4, crypto)?, crypto)
+        Self::below(schedule::kdf_prk(prk_4e3m, Label::PrkOut, &[th_4], crypto)?, crypto)
     }
 
     fn below(prk_out: Prk, crypto: &dyn Crypto) -> Result<Self, Backend> {
@@ -99,7 +99,7 @@ impl Session {
     /// # Errors
     /// [`Backend::Crypto`] if `out` is longer than 8,160 bytes.
     pub fn export(&self, label: u16, context: &[u8], out: &mut [u8], crypto: &dyn Crypto) -> Result<(), Backend> {
-        schedule::kdf_label(&self.keys.prk_exporter, u64::from(label), context, out, crypto)
+        schedule::kdf_label(&self.keys.prk_exporter, u64::from(label), &[context], out, crypto)
     }
 
     /// EDHOC_KeyUpdate( context ) (Appendix H): new keys to export, from which nobody gets back to the old ones. Both sides
@@ -110,7 +110,7 @@ impl Session {
     /// # Errors
     /// [`Backend::Crypto`]; then the keys are the old ones.
     pub fn update(&mut self, context: &[u8], crypto: &dyn Crypto) -> Result<(), Backend> {
-        let prk_out = schedule::kdf_prk(&self.keys.prk_out, Label::KeyUpdate, context, crypto)?;
+        let prk_out = schedule::kdf_prk(&self.keys.prk_out, Label::KeyUpdate, &[context], crypto)?;
         self.keys = SessionKeys::below(prk_out, crypto)?;
         Ok(())
     }

@@ -368,7 +368,7 @@ impl Portable for Ead {
         w.wrapped(|w| self.write_waiting(w));
     }
     fn load(r: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Self::read(r.bytes()?)
+        Self::read(r.bytes()?.to_vec())
     }
 }
 

@@ -414,11 +414,12 @@ fn same_compositions(trace: &Trace) {
     }
 
     for (side, number, c_r) in [("r", "2", Some(trace.id("c_r"))), ("i", "3", None)] {
+        let c_r = wire::encode_with(|w| c_r.iter().for_each(|c_r| c_r.write_to(w)));
         let (th, ead) = (trace.get_exact(&format!("th_{number}")), Vec::new());
         let (id_cred, credential) = (trace.get(&format!("id_cred_{side}")), trace.get(&format!("cred_{side}")));
         let context =
-            schedule::MacContext { c_r: c_r.as_ref(), id_cred: &id_cred, th: &th, credential: &credential, ead: &ead };
-        trace.same(&format!("context_{number}"), &context.encode());
+            schedule::MacContext { c_r: &c_r, id_cred: &id_cred, th: &th, credential: &credential, ead: &ead };
+        trace.same(&format!("context_{number}"), &context.parts().concat());
     }
 }
 
@@ -534,7 +535,8 @@ fn rfc_9529_section_2() {
     same_compositions(&trace);
     for (side, number) in [("r", "2"), ("i", "3")] {
         let [id, cred] = ["id_cred", "cred"].map(|name| trace.get(&format!("{name}_{side}")));
-        let aad = schedule::external_aad(&trace.get_exact(&format!("th_{number}")), &cred, &[]);
+        let th = trace.get_exact(&format!("th_{number}"));
+        let aad = schedule::external_aad(&th, &cred, &[]).concat();
         let input = to_be_signed(&id, &aad, &trace.get(&format!("mac_{number}")));
         trace.same(&format!("signature_input_{number}"), &input);
     }

@@ -13,7 +13,7 @@ use crate::{
     edhoc::{Session, token},
     error::{Backend, Error, Malformed, Misbehaved, Misuse},
     provisioning::message::{PADDING_CLASS, VERSION},
-    wire::{self, Reader},
+    wire::{self, Reader, Writer},
 };
 
 /// Exporter label of the key for records from the device to the operator.
@@ -73,17 +73,15 @@ impl Channel {
         Ok(Self { send: receive, receive: send })
     }
 
-    /// Seals the next record.
-    pub(super) fn seal(&mut self, plaintext: &[u8], crypto: &dyn Crypto) -> Result<Vec<u8>, Error> {
+    /// Seals the next record, which says what `write` writes.
+    pub(super) fn seal(&mut self, write: &dyn Fn(&mut Writer<'_>), crypto: &dyn Crypto) -> Result<Vec<u8>, Error> {
         let number = self.send.next;
         // Used up before it is used: a failure in between skips a number and never repeats one.
         self.send.next = number.checked_add(1).ok_or(Misuse::NotNow("record numbers are used up"))?;
-        let text = SecretBytes::new(wire::encode_with(|w| w.bytes(plaintext)));
+        let mut text = SecretBytes::new(wire::encode_with_room(PADDING_CLASS + encrypt0::ROOM, |w| w.wrapped(write)));
         let len = text.bytes().len().next_multiple_of(PADDING_CLASS);
-        let mut padded = SecretBytes::new(Vec::with_capacity(len));
-        padded.buffer().extend_from_slice(text.bytes());
-        padded.buffer().resize(len, 0);
-        encrypt0::seal(&self.send.key, Some(number), &self.send.aad, padded.bytes(), crypto)
+        text.buffer().resize(len, 0);
+        encrypt0::seal_in_place(&self.send.key, Some(number), &self.send.aad, text, crypto)
     }
 
     /// Opens a record, and moves on only if it was a new one from the peer.
@@ -135,7 +133,7 @@ mod tests {
         let (mut one, mut other) = ends();
         let mut records = Vec::new();
         for text in [b"a", b"b", b"c", b"d"] {
-            records.push(one.seal(text, &RustCrypto)?);
+            records.push(one.seal(&|w| w.encoded(text), &RustCrypto)?);
         }
         let [a, b, c, d] = records.as_slice() else { return Err(Backend::Crypto.into()) };
         assert_eq!(outcome(&mut other, b)?, b"b");
@@ -150,7 +148,7 @@ mod tests {
     #[test]
     fn what_does_not_open_moves_nothing() -> Result<(), Error> {
         let (mut one, mut other) = ends();
-        let first = one.seal(b"a", &RustCrypto)?;
+        let first = one.seal(&|w| w.encoded(b"a"), &RustCrypto)?;
         // [ h'a10103', { 6: h'00' }, .. ]: the number is the ninth byte.
         let mut forged = first.clone();
         forged.iter_mut().skip(8).take(1).for_each(|byte| *byte = 0xff);
@@ -192,12 +190,12 @@ mod tests {
     fn numbers_are_not_used_twice_even_when_sealing_fails() -> Result<(), Error> {
         let (mut one, mut other) = ends();
         one.send.next = 0xff_ffff_ffff;
-        let last = one.seal(b"a", &RustCrypto)?;
-        assert!(one.seal(b"b", &RustCrypto).is_err(), "a partial IV has five bytes");
-        assert!(one.seal(b"c", &RustCrypto).is_err());
+        let last = one.seal(&|w| w.encoded(b"a"), &RustCrypto)?;
+        assert!(one.seal(&|w| w.encoded(b"b"), &RustCrypto).is_err(), "a partial IV has five bytes");
+        assert!(one.seal(&|w| w.encoded(b"c"), &RustCrypto).is_err());
         assert_eq!(outcome(&mut other, &last)?, b"a");
         one.send.next = u64::MAX;
-        assert!(one.seal(b"d", &RustCrypto).is_err());
+        assert!(one.seal(&|w| w.encoded(b"d"), &RustCrypto).is_err());
         Ok(())
     }
 }

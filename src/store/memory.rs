@@ -20,7 +20,7 @@ pub use keys::MemoryKeyStore;
 
 #[cfg(feature = "rustcrypto")]
 mod keys {
-    use alloc::{boxed::Box, collections::BTreeMap};
+    use alloc::{boxed::Box, vec::Vec};
     use core::fmt;
 
     use p256::ecdsa::{self, SigningKey, signature::Signer};
@@ -42,8 +42,8 @@ mod keys {
     /// fault attacks hard, so a device in the field wants a secure element.
     #[derive(Default)]
     pub struct MemoryKeyStore {
-        // Boxed, so that the tree does not leave copies behind when it moves its entries.
-        keys: BTreeMap<KeyId, Box<Key>>,
+        /// In the order of their numbers. Boxed, so that a list that grows leaves no copies behind.
+        keys: Vec<(KeyId, Box<Key>)>,
     }
 
     enum Key {
@@ -61,7 +61,7 @@ mod keys {
     impl MemoryKeyStore {
         /// Without keys.
         pub const fn new() -> Self {
-            Self { keys: BTreeMap::new() }
+            Self { keys: Vec::new() }
         }
 
         /// Takes in the P-256 private key `scalar` (big-endian), in place of any that had this number. Wipe the original.
@@ -94,12 +94,21 @@ mod keys {
                     _ => return Err(Backend::Key),
                 }))
             })?;
-            self.keys.insert(key, held);
+            match self.place(key) {
+                Ok(place) => self.keys.splice(place..=place, [(key, held)]).for_each(drop),
+                Err(place) => self.keys.insert(place, (key, held)),
+            }
             Ok(())
         }
 
         fn get(&self, key: KeyId) -> Result<&Key, Backend> {
-            self.keys.get(&key).map(Box::as_ref).ok_or(Backend::Key)
+            let (_, held) = self.place(key).ok().and_then(|place| self.keys.get(place)).ok_or(Backend::Key)?;
+            Ok(held)
+        }
+
+        /// Where a key is, or else where it belongs.
+        fn place(&self, key: KeyId) -> Result<usize, usize> {
+            self.keys.binary_search_by_key(&key, |(number, _)| *number)
         }
     }
 

@@ -235,8 +235,13 @@ impl<T> Deref for Verified<T> {
 }
 
 /// A party: its credential, its key, its name, and what the key may do.
+///
+/// On the heap: it goes from step to step by value, and a device has little stack.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Peer {
+pub struct Peer(Box<Party>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct Party {
     credential: Box<[u8]>,
     public_key: PublicKey,
     name: PeerName,
@@ -270,70 +275,71 @@ impl Peer {
         domain: Domain,
         usage: Usage,
     ) -> Self {
-        Self { credential: credential.into(), public_key, name, role, domain, usage, anchor: None }
+        let credential = credential.into();
+        Self(Box::new(Party { credential, public_key, name, role, domain, usage, anchor: None }))
     }
 
     /// With the anchor that vouches for it.
-    pub(crate) const fn below(mut self, anchor: Hash) -> Self {
-        self.anchor = Some(anchor);
+    pub(crate) fn below(mut self, anchor: Hash) -> Self {
+        self.0.anchor = Some(anchor);
         self
     }
 
     /// CRED_x exactly as it enters the transcript (RFC 9528 §3.5.2): the certificate in a CBOR byte string, the CWT
     /// untagged, or the CCS map as it was pinned.
     pub const fn credential(&self) -> &[u8] {
-        &self.credential
+        &self.0.credential
     }
 
     /// The key that the peer authenticates with.
     pub const fn public_key(&self) -> &PublicKey {
-        &self.public_key
+        &self.0.public_key
     }
 
     /// The name that the credential gives its holder. Unique below one anchor only: see [`Peer::anchor`].
     pub const fn name(&self) -> &PeerName {
-        &self.name
+        &self.0.name
     }
 
     /// The side that the credential speaks for.
     pub const fn role(&self) -> Role {
-        self.role
+        self.0.role
     }
 
     /// Production or test.
     pub const fn domain(&self) -> Domain {
-        self.domain
+        self.0.domain
     }
 
     /// Whether the key may sign (key usage `digitalSignature`, RFC 5280 §4.2.1.3, or no such restriction).
     pub const fn may_sign(&self) -> bool {
-        self.usage.sign
+        self.0.usage.sign
     }
 
     /// Whether the key may agree (key usage `keyAgreement`, or no such restriction).
     pub const fn may_agree(&self) -> bool {
-        self.usage.agree
+        self.0.usage.agree
     }
 
     /// Which device this is: what to keep records under. Not the name alone: see [`DeviceId`].
     pub fn device_id(&self) -> DeviceId {
-        DeviceId::new(self.anchor.as_ref().and_then(|anchor| anchor.first_chunk().copied()), self.name)
+        DeviceId::new(self.0.anchor.as_ref().and_then(|anchor| anchor.first_chunk().copied()), self.0.name)
     }
 
     /// `x509::Anchor::id` of the anchor that the chain ends in, or [`Issuer::id`] of who signed the CWT; `None` for a pinned
     /// key.
     pub const fn anchor(&self) -> Option<&Hash> {
-        self.anchor.as_ref()
+        self.0.anchor.as_ref()
     }
 }
 
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Peer")
-            .field("name", &self.name)
-            .field("role", &self.role)
-            .field("domain", &self.domain)
-            .field("public_key", &self.public_key)
+            .field("name", &self.0.name)
+            .field("role", &self.0.role)
+            .field("domain", &self.0.domain)
+            .field("public_key", &self.0.public_key)
             .finish_non_exhaustive()
     }
 }
@@ -598,13 +604,18 @@ impl MemoryAnchors {
         let peer = pinned.peer();
         let same_kid = |other: &&Pinned| {
             let other_peer = other.peer();
-            other.kid() == pinned.kid() && other_peer.role == peer.role && other_peer.domain == peer.domain
+            other.kid() == pinned.kid() && other_peer.role() == peer.role() && other_peer.domain() == peer.domain()
         };
         if pinned.kid().is_some() && self.pinned.iter().filter(same_kid).count() >= MAX_CANDIDATES {
             return Err(Misuse::Parameter("too many keys with one kid"));
         }
-        let same_place = |other: &Peer| other.role == peer.role && other.domain == peer.domain;
-        if self.pinned.iter().map(Pinned::peer).any(|other| other.public_key == peer.public_key && !same_place(other)) {
+        let same_place = |other: &Peer| other.role() == peer.role() && other.domain() == peer.domain();
+        if self
+            .pinned
+            .iter()
+            .map(Pinned::peer)
+            .any(|other| other.public_key() == peer.public_key() && !same_place(other))
+        {
             return Err(Misuse::Parameter("a pinned key is for one role and one domain"));
         }
         self.pinned.push(pinned);

@@ -25,7 +25,7 @@ mod foreign;
 mod reader;
 mod writer;
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
 
 use arrayvec::{ArrayString, ArrayVec};
@@ -36,8 +36,8 @@ pub(crate) use choice::wire_choice;
 pub use foreign::{Entries, MAX_ENTRIES};
 pub(crate) use reader::ascending;
 pub use reader::{Kind, MapReader, Reader};
-pub(crate) use writer::len_of;
 pub use writer::{Writer, encode_with};
+pub(crate) use writer::{encode_with_room, len_of, put_in_front};
 
 /// Longest message, in bytes: four EAP fragments, and the limit of reassembly.
 pub const MAX_MESSAGE: usize = 4096;
@@ -177,6 +177,16 @@ impl<'a, T: Wire<'a>> Wire<'a> for Option<T> {
     }
     fn is_absent(&self) -> bool {
         self.is_none()
+    }
+}
+
+/// For what is too long for the stack.
+impl<'a, T: Wire<'a>> Wire<'a> for Box<T> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        T::write(self, writer);
+    }
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        T::read(reader).map(Self::new)
     }
 }
 

@@ -5,9 +5,23 @@ use core::fmt;
 
 /// Encodes whatever `write` writes, for CBOR sequences. `write` runs twice: once to measure, once to fill.
 pub fn encode_with(write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
-    let mut out = Vec::with_capacity(len_of(&write));
+    encode_with_room(0, write)
+}
+
+/// The same, in a buffer with `room` bytes more, for what is to be appended or [put in front](put_in_front): a buffer that grows
+/// is there twice for a while, and leaves a copy behind.
+pub(crate) fn encode_with_room(room: usize, write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
+    let mut out = Vec::with_capacity(len_of(&write).saturating_add(room));
     write(&mut Writer(To::Buffer(&mut out)));
     out
+}
+
+/// Puts `head` before `text`, in the same buffer.
+pub(crate) fn put_in_front(head: &[u8], text: &mut Vec<u8>) {
+    let len = text.len();
+    text.extend_from_slice(head);
+    text.copy_within(..len, head.len());
+    text.iter_mut().zip(head).for_each(|(byte, new)| *byte = *new);
 }
 
 /// How many bytes `write` writes.
@@ -95,10 +109,15 @@ impl Writer<'_> {
         }
     }
 
+    /// The head of a byte string of `len` bytes, which have to follow.
+    pub(crate) fn bytes_head(&mut self, len: usize) {
+        self.sized(2, len);
+    }
+
     /// A byte string.
     #[inline]
     pub fn bytes(&mut self, value: &[u8]) {
-        self.sized(2, value.len());
+        self.bytes_head(value.len());
         self.encoded(value);
     }
 

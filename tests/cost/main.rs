@@ -138,21 +138,21 @@ fn attested(mut lab: Lab) -> Lab {
 }
 
 const VOUCHER_LAST: &str = "\
-| message_1 | 12 | 1 | 0 | 0 | 0 |
-| message_2 | 27 | 1 | 1 | 0 | 0 |
-| message_3 | 144 | 0 | 1 | 3 | 3 |
-| message_4 | 147 | 0 | 0 | 3 | 4 |
-| confirm | 53 | 0 | 0 | 0 | 1 |
-| complete | 40 | 0 | 0 | 0 | 1 |
+| message_1 | 13 | 1 | 0 | 0 | 0 |
+| message_2 | 24 | 1 | 1 | 0 | 0 |
+| message_3 | 140 | 0 | 1 | 3 | 3 |
+| message_4 | 146 | 0 | 0 | 3 | 4 |
+| confirm | 49 | 0 | 0 | 0 | 1 |
+| complete | 38 | 0 | 0 | 0 | 1 |
 | the end | 11 | 0 | 0 | 0 | 0 |
 ";
 
 const VOUCHER_FIRST: &str = "\
-| message_1 | 22 | 2 | 1 | 0 | 0 |
-| message_2 | 38 | 1 | 1 | 0 | 0 |
-| message_3 | 152 | 0 | 1 | 3 | 4 |
-| message_4 | 145 | 0 | 0 | 3 | 4 |
-| confirm | 50 | 0 | 0 | 0 | 0 |
-| complete | 40 | 0 | 0 | 0 | 1 |
+| message_1 | 23 | 2 | 1 | 0 | 0 |
+| message_2 | 35 | 1 | 1 | 0 | 0 |
+| message_3 | 148 | 0 | 1 | 3 | 4 |
+| message_4 | 144 | 0 | 0 | 3 | 4 |
+| confirm | 46 | 0 | 0 | 0 | 0 |
+| complete | 38 | 0 | 0 | 0 | 1 |
 | the end | 11 | 0 | 0 | 0 | 0 |
 ";

@@ -14,6 +14,7 @@ extern crate alloc;
 mod board;
 #[cfg(feature = "cm4")]
 mod cm4;
+mod drbg;
 mod factory;
 mod flash;
 mod meter;
@@ -25,7 +26,6 @@ use remote_provisioning::{
     Device, Millis,
     aka::{Answer, Challenge},
     credential::SoftUsim,
-    crypto::{Crypto, Rng},
     error::{Backend, Error, Result},
     provisioning::{
         Platform,
@@ -35,6 +35,7 @@ use remote_provisioning::{
 
 use crate::{
     board::Heap,
+    drbg::Drbg,
     factory::{ATTESTATION, Anchors, IDENTITY, Made, RootOfTrust},
     flash::{Flash, FlashStore},
     meter::{Meter, Metered, Work},
@@ -89,10 +90,8 @@ fn run(frame: &mut [u8], made: &'static mut Option<Made<'static>>) -> Result<Inf
     while let (MAKE, content) = board::receive(frame) {
         flash.make(content);
     }
-    let made = made.insert(Made::read(flash::factory(), &CRYPTO)?);
     let mut keys = Metered { inner: Keys::default(), meter: &METER };
-    METER.time(Work::Secret, || keys.inner.insert(IDENTITY, made.identity))?;
-    METER.time(Work::Secret, || keys.inner.insert(ATTESTATION, made.attestation))?;
+    let made = wake(made, &mut keys.inner)?;
     let attester = RootOfTrust { claims: made.claims, keys: &keys };
     let mut unit = Unit {
         keys: &keys,
@@ -101,12 +100,12 @@ fn run(frame: &mut [u8], made: &'static mut Option<Made<'static>>) -> Result<Inf
         anchors: &made.anchors,
         store: FlashStore::open(flash),
         usim: SoftUsim,
-        rng: Drbg { seed: [0; 32], drawn: 0 },
+        rng: Drbg::new([0; 32], &CRYPTO),
     };
     loop {
         let (kind, content) = board::receive(frame);
         match kind {
-            SEED => unit.rng = Drbg { seed: *content.first_chunk().ok_or(Backend::Random)?, drawn: 0 },
+            SEED => unit.rng = Drbg::new(*content.first_chunk().ok_or(Backend::Random)?, &CRYPTO),
             FUSE => unit.store.flash.fuse = content.first_chunk().map(|steps| u32::from_le_bytes(*steps)),
             ATTEMPT => unit.attempt(content.first().copied(), frame)?,
             CHALLENGE => unit.attach(content)?,
@@ -114,6 +113,15 @@ fn run(frame: &mut [u8], made: &'static mut Option<Made<'static>>) -> Result<Inf
             _ => board::halt(b'?'),
         }
     }
+}
+
+/// Reads what the factory wrote. In a frame of its own, which is gone when there is something to do.
+#[inline(never)]
+fn wake(made: &'static mut Option<Made<'static>>, keys: &mut Keys) -> Result<&'static Made<'static>> {
+    let made = made.insert(Made::read(flash::factory(), &CRYPTO)?);
+    METER.time(Work::Secret, || keys.insert(IDENTITY, made.identity))?;
+    METER.time(Work::Secret, || keys.insert(ATTESTATION, made.attestation))?;
+    Ok(made)
 }
 
 // What the laboratory asks.
@@ -167,8 +175,10 @@ impl<'a> Unit<'a> {
             _ => Goal::Query,
         };
         let mut bill = Bill::open(&mut self.store);
-        let config = self.config.clone();
-        let mut device = bill.time(|| Device::start(config, goal, Millis(0), &mut self.platform()))?;
+        // Not within a closure, which would hand the machine on once more.
+        let start = board::ticks();
+        let mut device = Device::start(self.config.clone(), goal, Millis(0), &mut self.platform())?;
+        bill.add(start);
         let mut until = Millis(0);
         let result = loop {
             match bill.time(|| device.poll()) {
@@ -246,8 +256,13 @@ impl Bill {
     fn time<T>(&mut self, work: impl FnOnce() -> T) -> T {
         let start = board::ticks();
         let done = work();
-        self.ticks += u64::from(board::ticks().wrapping_sub(start));
+        self.add(start);
         done
+    }
+
+    /// What went on since this moment.
+    fn add(&mut self, start: u32) {
+        self.ticks += u64::from(board::ticks().wrapping_sub(start));
     }
 
     fn send(&self, store: &FlashStore) {
@@ -268,24 +283,6 @@ impl Bill {
         let mut content: ArrayVec<u8, 88> = ArrayVec::new();
         rows.iter().for_each(|row| content.extend(row.to_le_bytes()));
         board::send(BILL, &content);
-    }
-}
-
-/// Random bytes that follow from a seed: SHA-256(seed ‖ number). The laboratory gives a fresh seed each time that the device
-/// is switched on, in the place of a hardware source.
-struct Drbg {
-    seed: [u8; 32],
-    drawn: u32,
-}
-
-impl Rng for Drbg {
-    fn fill(&mut self, out: &mut [u8]) -> core::result::Result<(), Backend> {
-        for chunk in out.chunks_mut(32) {
-            let block = CRYPTO.sha256(&[&self.seed, &self.drawn.to_le_bytes()]);
-            self.drawn += 1;
-            chunk.iter_mut().zip(block).for_each(|(byte, random)| *byte = random);
-        }
-        Ok(())
     }
 }
 

@@ -15,9 +15,8 @@
 //! Each line is one commit. While `other` is there, its slot is too: the old credential is given up in the commit that
 //! `complete` leads to, and in no other.
 
-use alloc::vec::Vec;
-
-use arrayvec::ArrayVec;
+use alloc::{boxed::Box, vec::Vec};
+use core::ops::{Deref, DerefMut};
 
 use crate::{
     credential::{Algorithm, Installed, Txn},
@@ -40,24 +39,69 @@ const MAX_HELD: usize = 3_000;
 /// Attaches that fail before the device falls back to its other subscription.
 const PROBATION: u32 = 3;
 
-/// The commit record.
+wire_map! {
+    /// The commit record.
+    #[derive(Clone, Debug, Default)]
+    pub(super) struct Durable {
+        /// The request counter.
+        1 => pub(super) requests: u32,
+        /// Its value when nothing was open last.
+        2 => pub(super) settled: u32,
+        3 => pub(super) open: Option<Open>,
+        4 => pub(super) active: Option<Box<Held>>,
+        /// Prepared, or the one before: see above.
+        5 => pub(super) other: Option<Box<Held>>,
+        6 => pub(super) ownership: Option<Ownership>,
+        /// The last receipt it made.
+        7 => pub(super) head: Head,
+        /// Receipts that nobody has acknowledged; a summary may come first.
+        8 => pub(super) receipts: Receipts,
+        /// Attaches that failed since `other` became the one before.
+        9 => pub(super) failures: u32,
+    }
+}
+
+/// The key of [`Durable::requests`].
+const REQUESTS: i64 = 1;
+
+/// Encoded receipts, at most [`MAX_RECEIPTS`].
 #[derive(Clone, Debug, Default)]
-pub(super) struct Durable {
-    /// The request counter.
-    pub(super) requests: u32,
-    /// Its value when nothing was open last.
-    pub(super) settled: u32,
-    pub(super) open: Option<Open>,
-    pub(super) active: Option<Held>,
-    /// Prepared, or the one before: see above.
-    pub(super) other: Option<Held>,
-    pub(super) ownership: Option<Ownership>,
-    /// The last receipt it made.
-    pub(super) head: Head,
-    /// Receipts that nobody has acknowledged; a summary may come first.
-    pub(super) receipts: Vec<Vec<u8>>,
-    /// Attaches that failed since `other` became the one before.
-    pub(super) failures: u32,
+pub(super) struct Receipts(Vec<Vec<u8>>);
+
+impl Deref for Receipts {
+    type Target = Vec<Vec<u8>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Receipts {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl Receipts {
+    /// Whether they are more than may be kept, or take more than this many bytes in a list: three for each head.
+    pub(super) fn exceed(&self, bytes: usize) -> bool {
+        let len: usize = self.iter().map(|entry| entry.len().saturating_add(3)).sum();
+        self.len() > MAX_RECEIPTS || len > bytes
+    }
+}
+
+impl Wire<'_> for Receipts {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.array(self.len());
+        self.iter().for_each(|receipt| writer.bytes(receipt));
+    }
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let len = reader.array()?;
+        if len > MAX_RECEIPTS {
+            return Err(Malformed::TooLong);
+        }
+        (0..len).map(|_| reader.bytes().map(<[u8]>::to_vec)).collect::<Result<_, _>>().map(Self)
+    }
 }
 
 wire_array! {
@@ -99,21 +143,6 @@ wire_array! {
     }
 }
 
-wire_map! {
-    /// The commit record's form in the store.
-    struct Record<'a> {
-        1 => requests: u32,
-        2 => settled: u32,
-        3 => open: Option<Open>,
-        4 => active: Option<Held>,
-        5 => other: Option<Held>,
-        6 => ownership: Option<Ownership>,
-        7 => head: Head,
-        8 => receipts: ArrayVec<&'a [u8], { MAX_RECEIPTS }>,
-        9 => failures: u32,
-    }
-}
-
 impl Wire<'_> for Slot {
     fn write(&self, writer: &mut Writer<'_>) {
         writer.unsigned(match self {
@@ -145,40 +174,40 @@ impl Signer<'_> {
     }
 
     /// `held` with its two oldest entries in one.
-    fn fold(&self, held: &mut Vec<Vec<u8>>) -> Result<(), Backend> {
+    fn fold(&self, held: &mut Receipts) -> Result<(), Backend> {
         let [first, second, ..] = held.as_slice() else { return Err(Backend::Store) };
         let summary = receipt::summarise(first, second, |message| self.sign(message), self.crypto)?;
         held.splice(..2, [summary]);
         Ok(())
     }
 
-    /// `held` in as many bytes at most, or in two entries: the last one stays as it is, for a resume goes by it.
-    pub(super) fn fit(&self, held: &[Vec<u8>], bytes: usize) -> Result<Vec<Vec<u8>>, Backend> {
-        let mut held = held.to_vec();
-        while held.len() > 2 && (held.len() > MAX_RECEIPTS || len(&held) > bytes) {
-            self.fold(&mut held)?;
+    /// Brings `held` down to this many bytes, or to two entries: the last one stays as it is, for a resume goes by it.
+    pub(super) fn fit(&self, held: &mut Receipts, bytes: usize) -> Result<(), Backend> {
+        while held.len() > 2 && held.exceed(bytes) {
+            self.fold(held)?;
         }
-        Ok(held)
+        Ok(())
     }
 }
 
-/// Bytes of entries in a list: three for each head.
-fn len(held: &[Vec<u8>]) -> usize {
-    held.iter().map(|entry| entry.len().saturating_add(3)).sum()
-}
-
 impl Durable {
-    pub(super) fn load(subscriptions: &dyn SubscriptionStore) -> Result<Self, Backend> {
-        let Some(bytes) = subscriptions.record()? else { return Ok(Self::default()) };
-        let record: Record<'_> = wire::decode(&bytes).map_err(|_| Backend::Store)?;
-        let Record { requests, settled, open, active, other, ownership, head, failures, receipts } = record;
-        let receipts = receipts.iter().map(|receipt| receipt.to_vec()).collect();
-        Ok(Self { requests, settled, open, active, other, ownership, head, receipts, failures })
+    #[inline(never)]
+    pub(super) fn load(subscriptions: &dyn SubscriptionStore) -> Result<Box<Self>, Backend> {
+        match subscriptions.record()? {
+            None => Ok(Box::default()),
+            Some(record) => wire::decode(&record).map_err(|_| Backend::Store),
+        }
     }
 
     /// That nobody has started another machine on this store: what it was offered would be written over.
     pub(super) fn check_current(&self, subscriptions: &dyn SubscriptionStore) -> Result<(), Error> {
-        if Self::load(subscriptions)?.requests == self.requests {
+        let requests = match subscriptions.record()? {
+            None => 0,
+            Some(record) => {
+                Reader::new(&record).and_then(|mut reader| reader.map()?.value(REQUESTS)).map_err(|_| Backend::Store)?
+            }
+        };
+        if requests == self.requests {
             Ok(())
         } else {
             Err(Misuse::NotNow("another machine was started on this store").into())
@@ -190,18 +219,7 @@ impl Durable {
         slots: &[SlotChange<'_>],
         subscriptions: &mut dyn SubscriptionStore,
     ) -> Result<(), Backend> {
-        let record = wire::encode(&Record {
-            requests: self.requests,
-            settled: self.settled,
-            open: self.open,
-            active: self.active.clone(),
-            other: self.other.clone(),
-            ownership: self.ownership,
-            head: self.head,
-            receipts: self.receipts.iter().map(Vec::as_slice).collect(),
-            failures: self.failures,
-        });
-        subscriptions.commit(Commit { slots, record: &record })
+        subscriptions.commit(Commit { slots, record: &wire::encode(self) })
     }
 
     pub(super) fn stage(&self) -> Option<Stage> {
@@ -235,13 +253,15 @@ impl Durable {
     /// The credential to attach with: the new one, unless it has failed, in turns of [`PROBATION`] with the one before.
     pub(super) fn in_use(&self) -> Option<&Held> {
         let fallen = (self.failures / PROBATION) % 2 == 1;
-        self.before().filter(|_| fallen).or(self.active.as_ref())
+        self.before().filter(|_| fallen).or(self.active.as_deref())
     }
 
     /// The credential before, under another SUPI, while nobody has said complete.
     pub(super) fn before(&self) -> Option<&Held> {
         let done = self.stage() == Some(Stage::Activated);
-        self.other.as_ref().filter(|other| done && self.active.as_ref().is_some_and(|active| active.supi != other.supi))
+        self.other
+            .as_deref()
+            .filter(|other| done && self.active.as_ref().is_some_and(|active| active.supi != other.supi))
     }
 
     /// What answers a challenge: the credential in use, and a second one of the same SUPI (mode S).
@@ -249,7 +269,7 @@ impl Durable {
         let in_use = self.in_use();
         let second = [&self.active, &self.other]
             .into_iter()
-            .flatten()
+            .filter_map(|held| held.as_deref())
             .filter(move |held| in_use.is_some_and(|in_use| in_use.slot != held.slot && in_use.supi == held.supi));
         in_use.into_iter().chain(second)
     }
@@ -257,7 +277,7 @@ impl Durable {
     // ------------------------------------------------------------------------------------------ one line to the next
 
     /// A credential was installed: used at once, or prepared.
-    pub(super) fn install(&self, held: Held, event: Event, signer: &Signer<'_>) -> Result<Self, Error> {
+    pub(super) fn install(&self, held: Box<Held>, event: Event, signer: &Signer<'_>) -> Result<Box<Self>, Error> {
         let mut next = self.signed(event, &held, signer)?;
         let (stage, ownership) =
             (if event == Event::Activated { Stage::Activated } else { Stage::Prepared }, held.ownership);
@@ -272,7 +292,7 @@ impl Durable {
     }
 
     /// The prepared credential is used, and the one before kept.
-    pub(super) fn activate(&self, signer: &Signer<'_>) -> Result<Self, Error> {
+    pub(super) fn activate(&self, signer: &Signer<'_>) -> Result<Box<Self>, Error> {
         let held =
             self.other.clone().filter(|_| self.stage() == Some(Stage::Prepared)).ok_or(Misbehaved::WrongOffer)?;
         let mut next = self.signed(Event::Activated, &held, signer)?;
@@ -284,7 +304,7 @@ impl Durable {
     }
 
     /// The prepared credential is let go.
-    pub(super) fn abort(&self, signer: &Signer<'_>) -> Result<Self, Error> {
+    pub(super) fn abort(&self, signer: &Signer<'_>) -> Result<Box<Self>, Error> {
         let held =
             self.other.as_ref().filter(|_| self.stage() == Some(Stage::Prepared)).ok_or(Misbehaved::WrongOffer)?;
         let mut next = self.signed(Event::Aborted, held, signer)?;
@@ -294,9 +314,9 @@ impl Durable {
     }
 
     /// All credentials are let go, on the word of the operator whose they are.
-    pub(super) fn erase(&self, open: Open, signer: &Signer<'_>) -> Result<Self, Error> {
-        let held = self.active.as_ref().or(self.other.as_ref()).ok_or(Misbehaved::WrongOffer)?;
-        let about = Held { txn: open.txn, ..held.clone() };
+    pub(super) fn erase(&self, open: Open, signer: &Signer<'_>) -> Result<Box<Self>, Error> {
+        let mut about = self.active.as_ref().or(self.other.as_ref()).ok_or(Misbehaved::WrongOffer)?.clone();
+        about.txn = open.txn;
         let mut next = self.signed(Event::Erased, &about, signer)?;
         next.open = Some(Open { stage: Stage::Erased, ..open });
         next.active = None;
@@ -305,18 +325,19 @@ impl Durable {
     }
 
     /// The operator has the last word of the transaction, and receipts up to a number.
-    pub(super) fn complete(&self, acknowledged: u64) -> Result<Self, Error> {
+    pub(super) fn complete(&self, acknowledged: u64) -> Result<Box<Self>, Error> {
         if acknowledged > self.head.sequence {
             return Err(Misbehaved::WrongReceipt.into());
         }
         if self.stage() == Some(Stage::Prepared) {
             return Err(Misbehaved::WrongOffer.into());
         }
-        let mut next = self.clone();
+        let mut next = Box::new(self.clone());
         let after = u64::try_from(next.receipts.len()).map_err(|_| Backend::Store)?;
         let before_first = next.head.sequence.checked_sub(after).ok_or(Backend::Store)?;
         let done = usize::try_from(acknowledged.saturating_sub(before_first)).map_err(|_| Backend::Store)?;
-        next.receipts.drain(..done.min(next.receipts.len()));
+        let done = done.min(next.receipts.len());
+        next.receipts.drain(..done);
         next.open = None;
         next.other = None;
         next.failures = 0;
@@ -332,8 +353,8 @@ impl Durable {
     }
 
     /// With a receipt more, and the oldest ones in a summary if there is no room for all.
-    fn signed(&self, event: Event, about: &Held, signer: &Signer<'_>) -> Result<Self, Error> {
-        let mut next = self.clone();
+    fn signed(&self, event: Event, about: &Held, signer: &Signer<'_>) -> Result<Box<Self>, Error> {
+        let mut next = Box::new(self.clone());
         let sequence = self.head.sequence.checked_add(1).ok_or(Misuse::NotNow("receipt numbers used up"))?;
         let receipt = Receipt {
             domain: signer.domain,
@@ -350,7 +371,7 @@ impl Durable {
         .sign(|message| signer.sign(message))?;
         next.head = Head { sequence, hash: Some(signer.crypto.sha256(&[&receipt])) };
         next.receipts.push(receipt);
-        next.receipts = signer.fit(&next.receipts, MAX_HELD)?;
+        signer.fit(&mut next.receipts, MAX_HELD)?;
         Ok(next)
     }
 }
@@ -398,11 +419,11 @@ mod tests {
         let signer = Signer { domain: Domain::Test, key: KeyId(1), keys: &keys, crypto: &RustCrypto };
         let key = keys.public_key(KeyId(1))?;
         let mut store = MemoryStore::new();
-        let mut durable = Durable::default();
+        let mut durable = Box::new(Durable::default());
         for epoch in 1..40 {
             let open = Open { txn: [1; 16], operation: Operation::Rekey, stage: Stage::Requested, owner: None };
             durable.open = Some(open);
-            durable = durable.install(held(epoch, durable.free_slot())?, Event::Prepared, &signer)?;
+            durable = durable.install(Box::new(held(epoch, durable.free_slot())?), Event::Prepared, &signer)?;
             durable = durable.activate(&signer)?;
             durable.commit(&[], &mut store)?;
             let length = SubscriptionStore::record(&store)?.map_or(0, |record| record.len());
@@ -413,10 +434,11 @@ mod tests {
             assert_eq!(durable.head.sequence, u64::from(epoch).saturating_mul(2));
             assert_eq!(history.summarised.len(), usize::from(epoch > 6));
             // Into a message with less room, too.
-            let short = signer.fit(&durable.receipts, 700)?;
-            assert!(len(&short) <= 700);
+            let (mut short, mut least) = (durable.receipts.clone(), durable.receipts.clone());
+            signer.fit(&mut short, 700)?;
+            assert!(!short.exceed(700));
             // However little room there is: the last one stays as it is, for a resume goes by it.
-            let least = signer.fit(&durable.receipts, 1)?;
+            signer.fit(&mut least, 1)?;
             assert_eq!((least.len(), least.last()), (2, durable.receipts.last()));
             durable = Durable::load(&store)?.complete(0)?;
         }

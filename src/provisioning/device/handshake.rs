@@ -7,7 +7,7 @@ use crate::{
     attestation,
     credential::Algorithm,
     crypto::Crypto,
-    edhoc::{ConnectionId, PeerError, Suite, initiator},
+    edhoc::{self, ConnectionId, PeerError, Suite, initiator},
     error::{Error, Misbehaved, Refused, Voucher},
     identity::Role,
     provisioning::{
@@ -27,7 +27,6 @@ use crate::{
 const MAX_REQUEST: usize = wire::MAX_MESSAGE - 160;
 
 impl Device {
-    #[inline(never)]
     pub(super) fn message_2(
         &mut self,
         handshake: initiator::AwaitMessage2,
@@ -35,6 +34,18 @@ impl Device {
         now: Millis,
         platform: &mut Platform<'_>,
     ) -> Result<(), Error> {
+        let (message, meeting) = self.meet(handshake, bytes, platform)?;
+        self.answer(message, meeting, now, platform)
+    }
+
+    /// Who the operator is, and whether it is the owner.
+    #[inline(never)]
+    fn meet(
+        &mut self,
+        handshake: initiator::AwaitMessage2,
+        bytes: &[u8],
+        platform: &mut Platform<'_>,
+    ) -> Result<(initiator::Message2Accepted, Box<Meeting>), Error> {
         let crypto = platform.crypto;
         let message = handshake.read(bytes, crypto)?;
         let domain = self.config.domain;
@@ -42,6 +53,8 @@ impl Device {
             trust::verify(&message.claimed()?, Role::Operator, domain, platform.anchors, crypto, platform.date)?;
         let mut message = message.accept(operator, &self.config.own, crypto)?;
         let terms = message::take_ead(message.ead())?;
+        // Nothing is said to be authenticated that cannot be answered.
+        message.ead().close()?;
         let terms: Terms<'_> = wire::decode(&terms)?;
         if terms.domain != domain {
             return Err(Misbehaved::WrongDomain.into());
@@ -57,17 +70,15 @@ impl Device {
             (None, None) => None,
         };
         self.check_owner(message.peer(), crypto)?;
-        let mut meeting =
-            Meeting { ownership, evidence_formats: terms.evidence_formats, nonce: [0; NONCE_LEN], request: None };
+        let evidence_formats = terms.evidence_formats;
+        let mut meeting = Box::new(Meeting { ownership, evidence_formats, nonce: [0; NONCE_LEN], draft: None });
         platform.rng.fill(&mut meeting.nonce)?;
-        // Nothing is said to be authenticated that cannot be answered.
-        message.ead().end()?;
-        self.actions.push_back(Action::Authenticated(Met {
+        self.actions.push_back(Action::Authenticated(Box::new(Met {
             operator: *message.peer().name(),
             evidence_formats: meeting.evidence_formats.clone(),
             voucher: ownership.is_some(),
-        }));
-        self.answer(message, meeting, now, platform)
+        })));
+        Ok((message, meeting))
     }
 
     /// That the operator is the one that this is about: another one is a stranger, however good its voucher.
@@ -94,36 +105,30 @@ impl Device {
     pub(super) fn answer(
         &mut self,
         message: initiator::Message2Accepted,
-        mut meeting: Meeting,
+        mut meeting: Box<Meeting>,
         now: Millis,
         platform: &mut Platform<'_>,
     ) -> Result<(), Error> {
-        let request = match meeting.request.take().map_or_else(|| self.request(&message, &meeting, platform), Ok) {
-            Ok(request) => request,
+        let mut draft = match meeting.draft.take().map_or_else(|| self.draft(&message, &meeting, platform), Ok) {
+            Ok(draft) => draft,
             Err(error) => {
                 if is_key_store(error) {
-                    self.state = State::Answering(Box::new(message), meeting);
+                    self.state = State::Answering(message, meeting);
                 }
                 return Err(error);
             }
         };
-        let own = &self.config.own;
-        let written = {
-            let item = message::ead(&request);
-            let ead_3 = message::with_padding(item, message.plaintext_3_len(own, &[item]));
-            message.write(own, &ead_3, platform.keys, platform.crypto)
-        };
-        match written {
+        match message.write_draft(&mut draft, &self.config.own, platform.keys, platform.crypto) {
             Ok((handshake, message_3)) => {
-                self.state = State::AwaitMessage4(Box::new(handshake), meeting);
+                self.state = State::AwaitMessage4(handshake, meeting);
                 self.send(message_3, now);
                 Ok(())
             }
             Err(stopped) => {
                 let error = stopped.error();
                 if let (true, Ok(message)) = (is_key_store(error), stopped.again()) {
-                    meeting.request = Some(request);
-                    self.state = State::Answering(Box::new(message), meeting);
+                    meeting.draft = Some(draft);
+                    self.state = State::Answering(message, meeting);
                 }
                 Err(error)
             }
@@ -136,7 +141,7 @@ impl Device {
     pub(super) fn proposal_after(&self, error: &PeerError<'_>) -> Option<(usize, Option<Cookie>)> {
         let State::AwaitMessage2(_) = self.state else { return None };
         if let Some(cookie) = message::demanded(error) {
-            let cookie = self.cookie.is_none().then(|| cookie.iter().copied().collect())?;
+            let cookie = self.cookie.is_none().then(|| cookie.to_vec())?;
             return Some((self.proposed, Some(cookie)));
         }
         let Refused::WrongSuite = error.refused else { return None };
@@ -163,9 +168,22 @@ impl Device {
         Ok(())
     }
 
+    /// What message_3 is to say.
+    fn draft(
+        &self,
+        message: &initiator::Message2Accepted,
+        meeting: &Meeting,
+        platform: &Platform<'_>,
+    ) -> Result<edhoc::Draft, Error> {
+        let (own, request) = (&self.config.own, self.request(message, meeting, platform)?);
+        let item = message::ead(&request);
+        let ead_3 = message::with_padding(item, message.plaintext_3_len(own, &[item]));
+        Ok(message.draft(own, &ead_3))
+    }
+
     /// EAD_3.
     #[inline(never)]
-    pub(super) fn request(
+    fn request(
         &self,
         message: &initiator::Message2Accepted,
         meeting: &Meeting,
@@ -203,14 +221,21 @@ impl Device {
             receipts: None,
             voucher_request: voucher_request.as_deref(),
         };
+        let bare = wire::encode(&request);
         if self.durable.receipts.is_empty() {
-            return Ok(wire::encode(&request));
+            return Ok(bare);
         }
         // All receipts, in a summary where they do not fit.
-        let bare = wire::encode(&request);
         let len = message.plaintext_3_len(own, &[message::ead(&bare)]).next_multiple_of(message::PADDING_CLASS);
+        drop(bare);
         let room = MAX_REQUEST.saturating_sub(len);
-        let receipts = self.signer(platform).fit(&self.durable.receipts, room)?;
+        let mut folded;
+        let mut receipts = &self.durable.receipts;
+        if receipts.exceed(room) {
+            folded = receipts.clone();
+            self.signer(platform).fit(&mut folded, room)?;
+            receipts = &folded;
+        }
         let receipts = receipts.iter().map(Vec::as_slice).collect();
         Ok(wire::encode(&Request { receipts: Some(receipts), ..request }))
     }

@@ -51,7 +51,7 @@ use crate::{
     identity::{PeerName, SubscriptionId},
     provisioning::{
         Millis,
-        message::{self, MAX_CHOICES, MAX_COOKIE, Operation, Order, Standing},
+        message::{self, MAX_CHOICES, Operation, Order, Standing},
         record::Channel,
     },
     store::{KeyStore, SubscriptionStore},
@@ -99,7 +99,7 @@ pub enum Action {
     /// Call [`Device::handle_timeout`] at this moment. Replaces the moment named before.
     WakeAt(Millis),
     /// The operator has proved who it is, and said its terms.
-    Authenticated(Met),
+    Authenticated(Box<Met>),
     /// This subscription is durable, beside the one in use, and waits for the operator's decision.
     Prepared(Subscription),
     /// The subscription that was prepared is gone, on the operator's word.
@@ -145,7 +145,7 @@ pub struct Subscription {
 #[derive(Debug)]
 pub struct Device {
     config: Config,
-    durable: Durable,
+    durable: Box<Durable>,
     /// What this attempt asks for.
     operation: Operation,
     txn: Txn,
@@ -162,11 +162,12 @@ pub struct Device {
     /// SHA-256 of the last message that was taken in.
     taken: Option<Hash>,
     /// From message_4 on, if they are wanted and nobody has taken them.
-    eap_keys: Option<EapKeys>,
+    eap_keys: Option<Box<EapKeys>>,
     /// The last message sent, for repeating.
     sent: Vec<u8>,
     attempt: u8,
     deadline: Millis,
+    /// [`Action::Send`] is in there without its bytes: it is for `sent`, whichever that is when it is asked for.
     actions: VecDeque<Action>,
 }
 
@@ -174,10 +175,10 @@ pub struct Device {
 enum State {
     AwaitMessage2(initiator::AwaitMessage2),
     /// The operator is authenticated; the key store has still to make message_3.
-    Answering(Box<initiator::Message2Accepted>, Meeting),
-    AwaitMessage4(Box<initiator::AwaitMessage4>, Meeting),
+    Answering(initiator::Message2Accepted, Box<Meeting>),
+    AwaitMessage4(initiator::AwaitMessage4, Box<Meeting>),
     /// The offer is there; the key store has still to sign the receipt.
-    Taking(Box<Session>, Meeting, Vec<u8>),
+    Taking(Box<Session>, Box<Meeting>, Vec<u8>),
     AwaitDecision(Box<Channel>),
     /// The decision is there; the key store has still to sign the receipt.
     Deciding(Box<Channel>, Order),
@@ -185,8 +186,8 @@ enum State {
     Ended,
 }
 
-/// A cookie of the operator's.
-type Cookie = ArrayVec<u8, MAX_COOKIE>;
+/// A cookie of the operator's, at most [`MAX_COOKIE`](message::MAX_COOKIE) bytes.
+type Cookie = Vec<u8>;
 
 /// What this session is about.
 #[derive(Debug)]
@@ -196,8 +197,8 @@ struct Meeting {
     evidence_formats: ArrayVec<u64, MAX_CHOICES>,
     /// For a voucher that is asked for.
     nonce: [u8; NONCE_LEN],
-    /// EAD_3, once it is made: a key store that is asked again is asked the same.
-    request: Option<Vec<u8>>,
+    /// What message_3 is to say, once it is made: a key store that is asked again is asked the same.
+    draft: Option<edhoc::Draft>,
 }
 
 /// Bytes of the nonce of a voucher request.
@@ -322,8 +323,8 @@ impl Device {
         }
         let result = match core::mem::replace(&mut self.state, State::Ended) {
             State::AwaitMessage2(handshake) => self.message_2(handshake, bytes, now, platform),
-            State::Answering(message, meeting) => self.answer(*message, meeting, now, platform),
-            State::AwaitMessage4(handshake, meeting) => self.message_4(*handshake, meeting, bytes, now, platform),
+            State::Answering(message, meeting) => self.answer(message, meeting, now, platform),
+            State::AwaitMessage4(handshake, meeting) => self.message_4(handshake, meeting, bytes, now, platform),
             State::Taking(session, meeting, offer) => self.offered(session, meeting, offer, now, platform),
             State::Deciding(channel, order) => {
                 let result = self.obey(channel, order, now, platform);
@@ -346,7 +347,8 @@ impl Device {
             Err(error) => {
                 // Only failures of the handshake itself are told: a refusal was the operator's own word.
                 if let Some(message) = edhoc::error_message(&error, &self.config.suites) {
-                    self.actions.push_back(Action::Send(message));
+                    self.sent = message;
+                    self.actions.push_back(Action::Send(Vec::new()));
                 }
                 self.end(Err(error), now)
             }
@@ -378,13 +380,16 @@ impl Device {
 
     /// The next thing to do; `None` when it is time to wait.
     pub fn poll(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        match self.actions.pop_front() {
+            Some(Action::Send(_)) => Some(Action::Send(self.sent.clone())),
+            other => other,
+        }
     }
 
     /// The keys of EAP, once, if [`Config::eap_keys`] asks for them: from message_4 on, the protected success indication
     /// (draft-ietf-emu-eap-edhoc §3.5), if the device takes what is in there. None before, and none after a refusal.
-    pub const fn take_eap_keys(&mut self) -> Option<EapKeys> {
-        self.eap_keys.take()
+    pub fn take_eap_keys(&mut self) -> Option<EapKeys> {
+        self.eap_keys.take().map(|keys| *keys)
     }
 
     fn signer<'a>(&self, platform: &Platform<'a>) -> Signer<'a> {
@@ -421,7 +426,7 @@ impl Device {
     fn transmit(&mut self, now: Millis) {
         self.deadline = now.after(self.config.retry.pause(self.attempt));
         self.attempt = self.attempt.saturating_add(1);
-        self.actions.push_back(Action::Send(self.sent.clone()));
+        self.actions.push_back(Action::Send(Vec::new()));
         self.actions.push_back(Action::WakeAt(self.deadline));
     }
 

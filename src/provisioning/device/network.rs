@@ -19,7 +19,7 @@ use crate::{
 /// [`Backend::Store`].
 pub fn subscription(subscriptions: &dyn SubscriptionStore) -> Result<Option<(Subscription, bool)>, Backend> {
     let durable = Durable::load(subscriptions)?;
-    Ok(durable.active.as_ref().map(|active| (active.into(), durable.stage() != Some(Stage::Activated))))
+    Ok(durable.active.as_deref().map(|active| (active.into(), durable.stage() != Some(Stage::Activated))))
 }
 
 /// The subscription to attach with: the newest; unless attaching with it has failed three times while the one before is still

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     authority::grant,
-    credential::{Activation, Offered, Previous, Txn},
+    credential::{Activation, Installed, Offered, Previous, Txn},
     edhoc::{Session, initiator},
     error::{Backend, Error, Misbehaved, Refused, Voucher},
     fault::{Fault, is_seeded},
@@ -26,16 +26,28 @@ use crate::{
         Peer,
         voucher::{self, Ownership},
     },
-    wire::{self, Reader},
+    wire::{self, Reader, Wire, Writer},
 };
 use arrayvec::ArrayVec;
+
+/// A credential that can be made durable.
+struct Taken {
+    slot: Slot,
+    /// Whether it is used from then on, or waits for a decision.
+    at_once: bool,
+    installed: Installed,
+    /// The commit record with it.
+    next: Box<Durable>,
+    /// For what is said from then on.
+    channel: Box<Channel>,
+}
 
 impl Device {
     #[inline(never)]
     pub(super) fn message_4(
         &mut self,
         handshake: initiator::AwaitMessage4,
-        meeting: Meeting,
+        meeting: Box<Meeting>,
         bytes: &[u8],
         now: Millis,
         platform: &mut Platform<'_>,
@@ -49,19 +61,21 @@ impl Device {
     pub(super) fn offered(
         &mut self,
         session: Box<Session>,
-        meeting: Meeting,
+        meeting: Box<Meeting>,
         offer: Vec<u8>,
         now: Millis,
         platform: &mut Platform<'_>,
     ) -> Result<(), Error> {
         let eap_keys = self.config.eap_keys.then(|| session.eap_keys(platform.crypto)).transpose()?;
-        let result = match wire::decode(&offer)? {
+        let taken = match wire::decode(&offer)? {
             Offer::Package(package) if self.operation.issues() && package.txn == self.txn => {
                 let ownership = self.entitled(&package, &meeting, session.peer(), platform)?;
-                self.install(&package, ownership, &session, now, platform)
+                self.take_in(&package, ownership, &session, platform).map(Some)
             }
             Offer::Package(package) if package.txn != self.txn => return Err(Misbehaved::WrongTransaction.into()),
-            Offer::Status(status) if status.txn == self.txn => self.told(&status, &offer, &session, now, platform),
+            Offer::Status(status) if status.txn == self.txn => {
+                self.told(&status, &offer, &session, now, platform).map(|()| None)
+            }
             Offer::Status(_) => return Err(Misbehaved::WrongTransaction.into()),
             Offer::Refusal(Refusal { txn, code, retry_after }) if txn == self.txn => {
                 self.rest(code.class(), retry_after, now);
@@ -69,12 +83,23 @@ impl Device {
             }
             Offer::Package(_) | Offer::Refusal(_) => return Err(Misbehaved::WrongOffer.into()),
         };
-        match result {
-            Ok(()) => self.eap_keys = eap_keys,
-            Err(error) if is_key_store(error) => self.state = State::Taking(session, meeting, offer),
-            Err(_) => {}
+        match taken {
+            Ok(taken) => {
+                // What is long and not needed any more is gone before there is more of that kind.
+                drop(offer);
+                if let Some(taken) = taken {
+                    self.keep(*taken, now, platform)?;
+                }
+                self.eap_keys = eap_keys.map(Box::new);
+                Ok(())
+            }
+            Err(error) => {
+                if is_key_store(error) {
+                    self.state = State::Taking(session, meeting, offer);
+                }
+                Err(error)
+            }
         }
-        result
     }
 
     /// Whose this device is: looked at before the package is.
@@ -97,15 +122,15 @@ impl Device {
         }
     }
 
+    /// What the USIM and the key store make of a package. Nothing of it is durable.
     #[inline(never)]
-    pub(super) fn install(
-        &mut self,
+    fn take_in(
+        &self,
         offer: &PackageOffer<'_>,
         ownership: Ownership,
         session: &Session,
-        now: Millis,
         platform: &mut Platform<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<Box<Taken>, Error> {
         let crypto = platform.crypto;
         let slot = self.durable.free_slot();
         let offered = Offered { domain: self.config.domain, txn: &self.txn, sealed: offer.sealed, exporter: session };
@@ -122,25 +147,37 @@ impl Device {
             return Err(Misbehaved::WrongOffer.into());
         }
 
-        // Everything that can fail comes before the commit, so that a committed credential is always announced.
         let grant = self.grant.as_ref().map(|token| grant::hash(token, crypto)).transpose()?;
-        let held = Held::new(slot, &self.txn, &installed, ownership, grant);
+        let held = Box::new(Held::new(slot, &self.txn, &installed, ownership, grant));
         let event = if at_once { Event::Activated } else { Event::Prepared };
         let next = self.durable.install(held, event, &self.signer(platform))?;
+        let channel = Box::new(Channel::of_device(session, &installed.package_hash, crypto)?);
+        Ok(Box::new(Taken { slot, at_once, installed, next, channel }))
+    }
+
+    /// Makes it durable, and says so.
+    #[inline(never)]
+    fn keep(&mut self, taken: Taken, now: Millis, platform: &mut Platform<'_>) -> Result<(), Error> {
+        // message_3 has arrived.
+        self.sent = Vec::new();
+        let Taken { slot, at_once, installed, next, mut channel } = taken;
+        // Everything that can fail comes before the commit, so that a committed credential is always announced.
         let receipt = next.receipts.last().ok_or(Backend::Store)?;
         let (txn, res) = (self.txn, installed.res.bytes());
-        let text = match event {
-            Event::Activated => wire::encode(&Confirm { txn, res: Some(res), receipt }),
-            _ => wire::encode(&Prepared { txn, res, receipt }),
+        let write = |w: &mut Writer<'_>| {
+            if at_once {
+                Confirm { txn, res: Some(res), receipt }.write(w);
+            } else {
+                Prepared { txn, res, receipt }.write(w);
+            }
         };
-        let mut channel = Box::new(Channel::of_device(session, &installed.package_hash, crypto)?);
-        let record = channel.seal(&text, crypto)?;
+        let record = channel.seal(&write, platform.crypto)?;
         self.replace(next, &[SlotChange::Write(slot, &installed.content)], platform)?;
         if at_once {
             self.announce();
             self.state = State::AwaitComplete(channel);
         } else {
-            self.actions.extend(self.durable.other.as_ref().map(|other| Action::Prepared(other.into())));
+            self.actions.extend(self.durable.other.as_deref().map(|other| Action::Prepared(other.into())));
             self.state = State::AwaitDecision(channel);
         }
         self.send(record, now);
@@ -250,7 +287,7 @@ impl Device {
             }
         };
         let receipt = next.receipts.last().ok_or(Backend::Store)?;
-        let record = channel.seal(&wire::encode(&Confirm { txn: self.txn, res: None, receipt }), platform.crypto)?;
+        let record = channel.seal(&|w| Confirm { txn: self.txn, res: None, receipt }.write(w), platform.crypto)?;
         self.give_up(next, platform)?;
         match order {
             Order::Commit => self.announce(),
@@ -280,7 +317,7 @@ impl Device {
     }
 
     /// One commit, and slots that nothing names any more are erased in it.
-    pub(super) fn give_up(&mut self, next: Durable, platform: &mut Platform<'_>) -> Result<(), Error> {
+    pub(super) fn give_up(&mut self, next: Box<Durable>, platform: &mut Platform<'_>) -> Result<(), Error> {
         let gone: ArrayVec<Slot, 2> =
             self.durable.slots().filter(|slot| next.slots().all(|held| held != *slot)).collect();
         let changes: ArrayVec<SlotChange<'_>, 2> = gone.iter().map(|slot| SlotChange::Erase(*slot)).collect();
@@ -291,7 +328,7 @@ impl Device {
 
     pub(super) fn replace(
         &mut self,
-        next: Durable,
+        next: Box<Durable>,
         slots: &[SlotChange<'_>],
         platform: &mut Platform<'_>,
     ) -> Result<(), Error> {
@@ -302,7 +339,7 @@ impl Device {
     }
 
     pub(super) fn announce(&mut self) {
-        self.actions.extend(self.durable.active.as_ref().map(|active| Action::Installed(active.into())));
+        self.actions.extend(self.durable.active.as_deref().map(|active| Action::Installed(active.into())));
     }
 }
 

@@ -476,7 +476,7 @@ impl Operator {
                     Order::Abort => wire::encode(&Decision { txn, verdict: message::Verdict::Abort }),
                     Order::Erase => return self.refuse(Link::Open(channel), txn, Code::Revoked, desk),
                 };
-                let record = channel.seal(&text, desk.crypto)?;
+                let record = channel.seal(&|w| w.encoded(&text), desk.crypto)?;
                 self.send(record);
                 Link::Open(channel)
             }
@@ -510,7 +510,8 @@ impl Operator {
                 self.eap_keys = None;
             }
             Link::Open(mut channel) => {
-                let record = channel.seal(&wire::encode(&Stopped { txn, code, retry_after }), desk.crypto)?;
+                let text = wire::encode(&Stopped { txn, code, retry_after });
+                let record = channel.seal(&|w| w.encoded(&text), desk.crypto)?;
                 self.send(record);
             }
             // It has had the last word.

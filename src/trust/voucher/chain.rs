@@ -8,8 +8,6 @@
 
 use alloc::vec::Vec;
 
-use arrayvec::ArrayVec;
-
 use super::{Crypto, Domain, Error, Hash, Malformed, PublicKey, Reader, Result, Voucher, Wire, wire, wire_array};
 use crate::{
     cose::sign1::Sign1,
@@ -42,7 +40,8 @@ wire_array! {
 /// A chain whose signatures nobody has checked yet.
 pub(super) struct Chain<'a> {
     pub(super) head: Sign1<'a>,
-    extensions: ArrayVec<Extension<'a>, MAX_ENTRIES>,
+    /// One after the other. They have been read before.
+    extensions: &'a [u8],
 }
 
 /// An entry that follows from the one before.
@@ -62,9 +61,9 @@ impl<'a> Chain<'a> {
             return Err(error::Voucher::TooLong.into());
         }
         let head = Sign1::foreign(reader.bytes()?)?;
-        let mut extensions = ArrayVec::new();
+        let extensions = reader.rest();
         for _ in 1..entries {
-            extensions.try_push(Extension::read(&mut reader)?).map_err(|_| error::Voucher::TooLong)?;
+            Extension::read(&mut reader)?;
         }
         reader.end()?;
         Ok(Self { head, extensions })
@@ -85,7 +84,9 @@ impl<'a> Chain<'a> {
         let hash = crypto.sha256(&[&self.head.to_be_signed(&[])]);
         let mut last = Link { hash, owner: voucher.pinned.thumbprint(crypto)?, epoch: first_epoch };
         pass(&last);
-        for Extension { signer, signed } in &self.extensions {
+        let mut extensions = Reader::new(self.extensions)?;
+        while !extensions.is_empty() {
+            let Extension { signer, signed } = Extension::read(&mut extensions)?;
             let signer = crypto.point(signer.as_slice())?;
             if signer.thumbprint(crypto) != last.owner {
                 return Err(Fault::Signer.into());

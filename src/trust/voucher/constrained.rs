@@ -21,7 +21,7 @@ use x509_cert::{
     der::{Decode, Encode},
 };
 
-use super::{Crypto, Date, Error, HASH_LEN, Hash, Malformed, PublicKey, Reader, Result, Wire, Writer, wire};
+use super::{Crypto, Date, Error, HASH_LEN, Hash, Malformed, PublicKey, Result, Wire, Writer, wire};
 use crate::{
     cose::sign1::Sign1,
     crypto::Signature,
@@ -233,12 +233,15 @@ impl<'a> VoucherRequest<'a> {
     }
 }
 
-/// `{ sid: { … } }`.
+/// `{ sid: { … } }`: the entries of the inner map.
 fn only_map(payload: &[u8], sid: i64) -> Result<Entries<'_>, Malformed> {
-    let mut reader = Reader::new(payload)?;
-    let mut outer = Reader::new(Entries::read(&mut reader)?.get(sid).ok_or(Malformed::MissingKey)?)?;
-    reader.end()?;
-    Entries::read(&mut outer)
+    Entries::decode(inner(payload, sid)?)
+}
+
+// The outer map is off the stack when the inner one is read.
+#[inline(never)]
+fn inner(payload: &[u8], sid: i64) -> Result<&[u8], Malformed> {
+    Entries::decode(payload)?.get(sid).ok_or(Malformed::MissingKey)
 }
 
 fn write_nonce(nonce: Option<&[u8]>, writer: &mut Writer<'_>) {

@@ -30,7 +30,7 @@ fn show<T>(what: &str, mut work: impl FnMut() -> T) -> T {
 fn depths() {
     show("overwriting 2 KB", zeroize_stack::<2048>);
     show("overwriting 3 KB", zeroize_stack::<3072>);
-    show("overwriting 8 KB", zeroize_stack::<8192>);
+    show("overwriting 9 KB", zeroize_stack::<9216>);
     show("overwriting 11 KB", zeroize_stack::<11264>);
     show("overwriting 12 KB", zeroize_stack::<12288>);
     show("sha256", || RustCrypto.sha256(&[b"x"]));

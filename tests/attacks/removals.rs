@@ -26,7 +26,7 @@ const fn out(attack: u8, defence: &'static str, edits: &'static [Edit], fails: &
     Removal { attack, defence, edits, fails, program: "attacks" }
 }
 
-const POINT: &str = "Some(2 | 3)) | (65, Some(4)) => from_sec1(encoded),";
+const POINT: &str = "AffinePoint::from_coordinates(x.into(), y.into()).into_option()";
 
 /// Keys of the session that depend on nothing: message_4, records, package and K open in any other session.
 const MESSAGE_4_AT_DEVICE: Edit = (
@@ -41,7 +41,7 @@ const MESSAGE_4_AT_OPERATOR: Edit = (
 );
 const EXPORTER: Edit = (
     "src/edhoc/session.rs",
-    "Self::below(schedule::kdf_prk(prk_4e3m, Label::PrkOut, th_4, crypto)?, crypto)",
+    "Self::below(schedule::kdf_prk(prk_4e3m, Label::PrkOut, &[th_4], crypto)?, crypto)",
     "Self::below(Prk::zeroed(), crypto)",
 );
 /// The same for what names the transaction.
@@ -221,9 +221,8 @@ pub(crate) const REMOVALS: &[Removal] = &[
         "x has to be that of a point",
         &[(
             "src/crypto/rustcrypto.rs",
-            "p256::PublicKey::from_sec1_bytes(encoded).ok()",
-            "let point = p256::PublicKey::from_sec1_bytes(encoded);
-    point.or_else(|_| p256::PublicKey::from_affine(AffinePoint::GENERATOR)).ok()",
+            "AffinePoint::decompress(x.into(), y_is_odd.into()).into_option()",
+            "AffinePoint::decompress(x.into(), y_is_odd.into()).into_option().or(Some(AffinePoint::GENERATOR))",
         )],
         "assert_eq!(outcome, Err(Misbehaved::InvalidPoint.into())",
     ),
@@ -233,8 +232,7 @@ pub(crate) const REMOVALS: &[Removal] = &[
         &[(
             "src/crypto/rustcrypto.rs",
             POINT,
-            "Some(2 | 3)) | (65, Some(4)) => from_sec1(encoded)
-                .or_else(|| p256::PublicKey::from_affine(AffinePoint::GENERATOR).ok()),",
+            "AffinePoint::from_coordinates(x.into(), y.into()).into_option().or(Some(AffinePoint::GENERATOR))",
         )],
         "assert!(cases.iter().all(|case| RustCrypto.point(&case.public_key).is_err()))",
     ),
@@ -776,8 +774,8 @@ pub(crate) const REMOVALS: &[Removal] = &[
         "attaches that fail lead back to the old credential",
         &[(
             "src/provisioning/device/durable.rs",
-            "self.before().filter(|_| fallen).or(self.active.as_ref())",
-            "self.before().filter(|_| fallen && false).or(self.active.as_ref())",
+            "self.before().filter(|_| fallen).or(self.active.as_deref())",
+            "self.before().filter(|_| fallen && false).or(self.active.as_deref())",
         )],
         "assert_eq!(in_use(&lab.store).unwrap(), Some(old))",
     ),
@@ -1063,8 +1061,8 @@ pub(crate) const REMOVALS: &[Removal] = &[
         &[
             (
                 "src/provisioning/device/offer.rs",
-                "Held::new(slot, &self.txn, &installed, ownership, grant);",
-                "Held::new(slot, &self.txn, &installed, ownership, grant.filter(|_| false));",
+                "Held::new(slot, &self.txn, &installed, ownership, grant));",
+                "Held::new(slot, &self.txn, &installed, ownership, grant.filter(|_| false)));",
             ),
             (
                 "src/provisioning/operator/session.rs",

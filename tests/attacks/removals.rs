@@ -1097,7 +1097,7 @@ pub(crate) const REMOVALS: &[Removal] = &[
         &[(
             "src/provisioning/device/durable.rs",
             "next.receipts.push(receipt);",
-            "next.receipts = alloc::vec![receipt];",
+            "*next.receipts = alloc::vec![receipt];",
         )],
         r#""prepared and activated")"#,
     ),

@@ -29,9 +29,7 @@ use core::{convert::Infallible, panic::PanicInfo};
 use remote_provisioning::{
     aka::{Answer, Challenge},
     credential::{Offered, SoftUsim, Txn, Usim},
-    crypto::{
-        Aead, Crypto, EphemeralKey, Group, HASH_LEN, Hash, PublicKey, Rng, Secret, SecretBytes, Signature,
-    },
+    crypto::{Aead, Crypto, EphemeralKey, Group, HASH_LEN, Hash, PublicKey, Rng, Secret, SecretBytes, Signature},
     edhoc::{
         ConnectionId, EadItem, Method, OwnCredential, Session, Suite,
         initiator::{self, Proposal},

@@ -109,7 +109,6 @@ impl<'a> Reader<'a> {
     }
 
     /// The argument of a head of this type; what is simple has its value for one.
-    #[inline]
     fn argument(&mut self, kind: Kind) -> Result<u64, Malformed> {
         match self.rest {
             // Nearly all heads are one byte.
@@ -148,7 +147,6 @@ impl<'a> Reader<'a> {
         usize::try_from(items).ok().filter(|items| *items <= fit).ok_or(Malformed::Truncated)
     }
 
-    #[inline]
     fn take(&mut self, len: u64) -> Result<&'a [u8], Malformed> {
         // A length above what this machine can address is above what is there.
         let len = usize::try_from(len).map_err(|_| Malformed::Truncated)?;
@@ -191,7 +189,6 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Malformed::WrongLength`] if it has another length.
-    #[inline]
     pub fn bytes_exact<const N: usize>(&mut self) -> Result<&'a [u8; N], Malformed> {
         // Their head is known, and what has another is wrong.
         let after = match u8::try_from(N) {
@@ -373,7 +370,6 @@ impl<'a> Reader<'a> {
 }
 
 /// The argument of a head in its shortest form (RFC 8949 §3), or a simple value, and what comes after it.
-#[inline]
 fn argument(kind: Kind, info: u8, after: &[u8]) -> Result<(u64, &[u8]), Malformed> {
     let ((argument, rest), least) = match info {
         0..24 => ((info.into(), after), 0),

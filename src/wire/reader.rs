@@ -430,16 +430,16 @@ impl<'a> MapReader<'_, 'a> {
         if self.left == 0 {
             return Ok(None);
         }
-        let mut after = self.reader.clone();
-        let key = after.integer()?;
+        let before = self.reader.rest;
+        let key = self.reader.integer()?;
         let rank = rank(key);
         if self.last.is_some_and(|last| last >= rank) {
             return Err(Malformed::KeyOrder);
         }
         if rank > up_to {
+            self.reader.rest = before;
             return Ok(None);
         }
-        *self.reader = after;
         self.left = self.left.saturating_sub(1);
         self.last = Some(rank);
         Ok(Some(key))

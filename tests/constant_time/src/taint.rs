@@ -84,10 +84,11 @@ impl Crypto for Watched {
         RustCrypto.hkdf_extract(salt, ikm, prk);
     }
 
-    /// KEYSTREAM_2 (label 0) is what CIPHERTEXT_2, which is on the wire, and PLAINTEXT_2, which has to be parsed, differ in.
+    /// KEYSTREAM_2 (label 0, and the context is TH_2) is what CIPHERTEXT_2, which is on the wire, and PLAINTEXT_2, which has to
+    /// be parsed, differ in.
     fn hkdf_expand(&self, prk: &Secret<32>, info: &[&[u8]], okm: &mut [u8]) -> Result<(), Backend> {
         RustCrypto.hkdf_expand(prk, info, okm)?;
-        if let [[0, ..]] = info {
+        if let [[0, 0x58, 0x20], ..] = info {
             reveal(okm);
         }
         Ok(())

@@ -380,10 +380,15 @@ impl Device {
 
     /// The next thing to do; `None` when it is time to wait.
     pub fn poll(&mut self) -> Option<Action> {
-        match self.actions.pop_front() {
-            Some(Action::Send(_)) => Some(Action::Send(self.sent.clone())),
-            other => other,
+        while let Some(action) = self.actions.pop_front() {
+            match action {
+                // It has been answered before anybody asked for it.
+                Action::Send(_) if self.sent.is_empty() => {}
+                Action::Send(_) => return Some(Action::Send(self.sent.clone())),
+                other => return Some(other),
+            }
         }
+        None
     }
 
     /// The keys of EAP, once, if [`Config::eap_keys`] asks for them: from message_4 on, the protected success indication
